@@ -35,7 +35,7 @@ types: $(VENV)/.dev ## check types
 
 imports: $(VENV)/.dev ## check who may import whom
 	@echo "== import contracts"
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 check: $(VENV)/.dev ## run the tests alone
 	@echo "== tests"
