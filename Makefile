@@ -27,7 +27,7 @@ test: lint types imports check ## everything a change must pass
 lint: $(VENV)/.dev ## format and lint
 	@echo "== format and lint"
 	@$(BIN)/ruff format --quiet --check . || { echo "not formatted: run make format"; exit 1; }
-	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff check --quiet --output-format concise .
 
 types: $(VENV)/.dev ## check types
 	@echo "== types"
@@ -56,7 +56,7 @@ sim: $(VENV)/.dev ## run one simulated world: make sim SEED=7
 $(BIN)/python:
 	@PYTHON='$(PYTHON)' VENV='$(VENV)' sh .ci/venv
 
-$(VENV)/.run: requirements.lock pyproject.toml | $(BIN)/python
+$(VENV)/.run: $(BIN)/python requirements.lock pyproject.toml
 	@echo "Installing what requirements.lock names (once, about a minute) ..."
 	@$(PIP_INSTALL) --require-hashes -r requirements.lock
 	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
