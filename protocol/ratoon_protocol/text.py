@@ -83,15 +83,19 @@ def country(value: Value) -> None:
     _shaped(value, _COUNTRY)
 
 
+_URL_WORD = word(URL_BYTES_MAX)
+_TAG_WORD = word(TAG_BYTES_MAX)
+
+
 def link(value: Value) -> None:
     """http and https alone: a link must never be able to run something (R-94)."""
-    word(URL_BYTES_MAX)(value)
+    _URL_WORD(value)
     if not _LINK.match(value):
         raise DecodeError(Code.BAD_TEXT, "link")
 
 
 def tag(value: Value) -> None:
     """A tag without its sign (R-94)."""
-    word(TAG_BYTES_MAX)(value)
+    _TAG_WORD(value)
     if "#" in value:
         raise DecodeError(Code.BAD_TEXT, "tag")
