@@ -2,7 +2,8 @@
 
 Ed25519 libraries disagree on crafted keys and signatures: some multiply by the cofactor, some
 refuse points of small order, some reduce coordinates first. One verdict everywhere needs a rule
-stricter than all of them, so `verify` filters before it asks the library:
+stricter than all of them, so `verify` filters before it asks the library
+(R-17):
 
 1. a key has 32 bytes and a signature 64;
 2. S < L, so nobody can make a second signature out of a first;
@@ -127,7 +128,7 @@ def check_public_key(key: bytes) -> None:
 
 
 def check_new_public_key(key: bytes) -> None:
-    """`check_public_key`, and the point is on the curve and in the prime-order group.
+    """`check_public_key`, and the point is on the curve and in the prime-order group (R-18).
 
     Asked once, when an identity operation lists the key: a key with a torsion part has
     signatures that cofactored verifiers accept and we refuse, so nobody is let to start with one.

@@ -1,4 +1,4 @@
-"""Sealed envelopes: what a message, report, follower-keys or setting record carries.
+"""Sealed envelopes: what a message, report, follower-keys or setting record carries (R-38).
 
     envelope := [ suite: 1, commitment: bin(32), recipients, body: bin ]
     recipients := [ [ key_id: bin(8), sealed_key: bin(80) ], … ]   1 … 32, ascending, no key twice
@@ -10,8 +10,8 @@
 One content key opens the body; it is sealed with HPKE to each X25519 key (device or prekey) of the
 recipient, so one envelope serves all devices. key_id = first 8 bytes of SHA-256(X25519 key).
 
-- `binding` (kind, recipient account and one-time key of the record's header) is in the HPKE info
-  and the associated data: no one can move an envelope to another record.
+- `binding` (kind, recipient account and one-time key, as in the record's header) is in the HPKE
+  info and the associated data: no one can move an envelope to another record.
 - The commitment fixes the content key, because AES-GCM alone lets a sender craft one body that
   reads differently under two keys: a device, and a moderator who gets a report, see the same text.
 - The inner signature names the recipient: who gets a message cannot pass it on as written to
@@ -80,16 +80,16 @@ class Message(NamedTuple):
 
 
 class Binding(NamedTuple):
-    """The record an envelope belongs to: network (8), kind, and from its header account and key."""
+    """The record an envelope belongs to: network (8 bytes), kind, account and key of its header."""
 
     network: bytes
     kind: int
     recipient: bytes
-    one_time_key: bytes
+    key: bytes
 
     def encode(self) -> bytes:
         """HPKE info, and the first part of the body's associated data."""
-        fields = codec.encode([self.kind, self.recipient, self.one_time_key])
+        fields = codec.encode([self.kind, self.recipient, self.key])
         return signed_bytes(Context.SEAL, self.network, fields)
 
 
@@ -147,7 +147,7 @@ def open_(binding: Binding, private: AgreementKey, envelope: bytes) -> Message:
     """The message in `envelope`, its inner signature checked.
 
     Raises DecodeError (shape; `unsupported` for another suite; `unknown_key` if it is not for
-    this key) or SignatureError (`bad_proof` if it does not open or is of another record;
+    this key) or SignatureError (`bad_seal` if it does not open or is of another record;
     `bad_signature`, `bad_key` from the inner signature).
     """
     commitment, rows, body = _decode(envelope)
@@ -158,10 +158,10 @@ def open_(binding: Binding, private: AgreementKey, envelope: bytes) -> Message:
     try:
         body_key, committed = _split(_HPKE.decrypt(sealed_key, private.private, info))
         if committed != commitment:
-            raise SignatureError(Code.BAD_PROOF, "the envelope commits to another key")
+            raise SignatureError(Code.BAD_SEAL, "the envelope commits to another key")
         plaintext = AESGCM(body_key).decrypt(_NONCE, body, info + commitment)
     except InvalidTag:
-        raise SignatureError(Code.BAD_PROOF, "the envelope does not open") from None
+        raise SignatureError(Code.BAD_SEAL, "the envelope does not open") from None
     message, signature = _decode_inner(unpad(plaintext))
     verify(message.key, signature, _signed(binding, message))
     return message
