@@ -101,6 +101,8 @@ REVOCATIONS_MAX = 64
 TIPS_PER_LANE_MAX = 16
 # Tip rows in one operation.
 TIPS_MAX = 256
+# Times one rank may revoke one key further on a path: each is a walk of its own.
+REVOCATION_MARKS_MAX = 16
 # Longest path from the genesis: one change a day for eleven years.
 OPERATION_DEPTH_MAX = 4096
 # Children kept of one operation: best first, so that a flood cannot push out the owner's.
