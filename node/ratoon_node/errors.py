@@ -39,6 +39,7 @@ ANSWERS: Mapping[Code, Answer] = {
     Code.EMPTY: Answer(400, "Nothing was sent."),
     Code.TOO_LARGE: Answer(413, "Too large."),
     Code.MALFORMED: Answer(400, "The bytes do not decode."),
+    Code.TRUNCATED: Answer(400, "The end is missing."),
     Code.TRAILING: Answer(400, "There are bytes after the end."),
     Code.TOO_DEEP: Answer(400, "Nested too deeply."),
     Code.NON_CANONICAL: Answer(400, "Not in the one allowed spelling."),
@@ -52,6 +53,7 @@ ANSWERS: Mapping[Code, Answer] = {
     Code.BAD_BODY: Answer(400, "A field is missing or does not fit its kind."),
     Code.UNSUPPORTED: Answer(400, "This node does not know this version or kind yet."),
     Code.WRONG_NETWORK: Answer(400, "This belongs to another network."),
+    Code.WRONG_ACCOUNT: Answer(409, "Another node answers at this address."),
     # Keys and signatures.
     Code.BAD_KEY: Answer(400, "This key may not be used."),
     Code.BAD_SIGNATURE: Answer(400, "The signature does not fit."),
