@@ -31,6 +31,7 @@ class Code(StrEnum):
     REVOKED = "revoked"  # the key's authority does not cover it
     CAPPED = "capped"  # above the daily cap of its key and lane
     INVALID = "invalid"  # the payload fits its hash but is not a valid body
+    WANTED = "wanted"  # the header is here, its bytes are asked for
     DROPPED = "dropped"  # bytes no longer kept here (superseded, or behind the horizon)
     LEGAL = "legal"  # removed for a legal reason; nothing more is said
     # Bytes.
