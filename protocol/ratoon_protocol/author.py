@@ -15,9 +15,19 @@ from ratoon_protocol import kinds
 from ratoon_protocol.bodies import check_body
 from ratoon_protocol.codec import Value
 from ratoon_protocol.errors import UsageError
-from ratoon_protocol.keys import Context, SigningKey, signed_bytes
+from ratoon_protocol.keys import SigningKey
 from ratoon_protocol.kinds import Capability, Lane, kind_class
 from ratoon_protocol.limits import SALT_BYTES
+from ratoon_protocol.operation import (
+    AccountKey,
+    Device,
+    Form,
+    Operation,
+    Revocation,
+    Tip,
+    account_key_statement,
+    device_statement,
+)
 from ratoon_protocol.record import (
     Body,
     Header,
@@ -30,11 +40,6 @@ from ratoon_protocol.record import (
     signed_message,
     slot_id,
 )
-
-Row = list[Value]
-
-RETIRED = 0
-STOLEN = 1
 
 
 class Chain(NamedTuple):
@@ -173,13 +178,13 @@ def capability_set(capabilities: Iterable[Capability]) -> int:
     return found
 
 
-def account_key_row(network: bytes, anchor: bytes, rank: int, key: SigningKey) -> Row:
+def account_key_row(network: bytes, anchor: bytes, rank: int, key: SigningKey) -> AccountKey:
     """An account key as an operation lists it, with its proof of possession (R-42).
 
     `anchor` is the public rank-0 key of the genesis operation.
     """
-    body = anchor + rank.to_bytes(1) + key.public
-    return [rank, key.public, key.sign(signed_bytes(Context.ACCOUNT_KEY, network, body))]
+    statement = account_key_statement(network, anchor, rank, key.public)
+    return AccountKey(rank, key.public, key.sign(statement))
 
 
 def device_row(
@@ -189,66 +194,78 @@ def device_row(
     agreement: bytes,
     capabilities: int,
     held_by: bytes | None = None,
-) -> Row:
-    """A device as an operation lists it (R-43); made where the device's key is, then handed on.
+) -> Device:
+    """A device as an operation lists it (R-42); made where the device's key is, then handed on.
 
     `agreement`: its public X25519 key; `held_by`: the node that holds the key for somebody.
     """
-    body = anchor + key.public + agreement + capabilities.to_bytes(2) + (held_by or b"")
-    proof = key.sign(signed_bytes(Context.DEVICE, network, body))
-    return [key.public, agreement, capabilities, proof, held_by]
+    row = Device(key.public, agreement, capabilities, b"", held_by)
+    return row._replace(proof=key.sign(device_statement(network, anchor, row)))
 
 
 @dataclass
 class Draft:
     """The next identity operation: what the account is to be, and whom it revokes (R-41).
 
-    Start from the state at `prev_op` (nil for a genesis), change the lists, then sign `body()`
-    with `Author.sign(kinds.IDENTITY, …)` and an account key.
+    Start `after` the operation to build on, or empty for a genesis; change the lists; then sign
+    `body()` with `Author.sign(kinds.IDENTITY, …)` and an account key.
     """
 
     prev_op: bytes | None = None
-    keys: list[Row] = field(default_factory=list)
-    devices: list[Row] = field(default_factory=list)
+    keys: list[AccountKey] = field(default_factory=list)
+    devices: list[Device] = field(default_factory=list)
     homes: list[bytes] = field(default_factory=list)
     handles: list[str] = field(default_factory=list)
-    revoked: list[Row] = field(default_factory=list)
-    tips: list[Row] = field(default_factory=list)
+    revoked: list[Revocation] = field(default_factory=list)
+    tips: list[Tip] = field(default_factory=list)
     vanish: bool = False
+
+    @classmethod
+    def after(cls, operation: Operation) -> Draft:
+        """What `operation` says, to be changed. Paper builds on the last one its owner
+        recognises, which need not be the head (R-48).
+        """
+        return cls(
+            operation.id,
+            list(operation.keys),
+            list(operation.devices),
+            list(operation.homes),
+            list(operation.handles),
+        )
 
     def retire(self, key: bytes, at_ms: int, deletes: Iterable[Chain] = ()) -> None:
         """Take `key` off; what it signed up to `at_ms` stays.
 
-        Of its log lane only what is reached from `deletes` stays (R-48).
+        Of its log lane only what is reached from `deletes` stays (R-49).
         """
-        self._revoke(key, RETIRED, at_ms, {Lane.LOG: deletes})
+        self._revoke(key, Form.RETIRED, at_ms, {Lane.LOG: deletes})
 
     def stolen(self, key: bytes, at_ms: int, tips: Mapping[Lane, Iterable[Chain]]) -> None:
-        """Take `key` off; only what is reached from `tips` stays, whatever its time (R-49).
+        """Take `key` off; only what is reached from `tips` stays, whatever its time (R-50).
 
         Reconcile the account with every node in reach first, so that the tips are the newest.
         """
-        self._revoke(key, STOLEN, at_ms, tips)
+        self._revoke(key, Form.STOLEN, at_ms, tips)
 
     def _revoke(
-        self, key: bytes, form: int, at_ms: int, tips: Mapping[Lane, Iterable[Chain]]
+        self, key: bytes, form: Form, at_ms: int, tips: Mapping[Lane, Iterable[Chain]]
     ) -> None:
-        self.keys = [row for row in self.keys if row[1] != key]
-        self.devices = [row for row in self.devices if row[0] != key]
-        self.revoked.append([key, form, at_ms])
+        self.keys = [row for row in self.keys if row.key != key]
+        self.devices = [row for row in self.devices if row.key != key]
+        self.revoked.append(Revocation(key, form, at_ms))
         for lane, chains in tips.items():
-            self.tips += [[key, int(lane), chain.seq, chain.id] for chain in chains]
+            self.tips += [Tip(key, lane, chain.seq, chain.id) for chain in chains]
 
     def body(self) -> Body:
-        """The operation's body, rows in the order that the spec wants (R-41)."""
+        """The operation's body; rows stand in one order, whatever order they were added in."""
         body: Body = {
-            "devices": sorted(self.devices, key=lambda row: bytes(row[0])),
+            "devices": [list(row) for row in sorted(self.devices, key=lambda row: row.key)],
             "handles": self.handles,
             "homes": self.homes,
-            "keys": sorted(self.keys, key=lambda row: int(row[0])),
+            "keys": [list(row) for row in sorted(self.keys)],
             "prev_op": self.prev_op,
-            "revoked": sorted(self.revoked),
-            "tips": sorted(self.tips),
+            "revoked": [[key, int(form), at_ms] for key, form, at_ms in sorted(self.revoked)],
+            "tips": [[key, int(lane), seq, id_] for key, lane, seq, id_ in sorted(self.tips)],
         }
         return body | {"vanish": 1} if self.vanish else body
 
@@ -262,7 +279,7 @@ def new_account(
     row is added here if it is missing. The chain of `paper` goes on after this record:
     `Chain(1, genesis.id, genesis.header.created_ms)` in `Lane.LOG`.
     """
-    if all(row[1] != paper.public for row in draft.keys):
+    if all(row.key != paper.public for row in draft.keys):
         own_row = account_key_row(network, paper.public, 0, paper)
         draft = replace(draft, keys=[own_row, *draft.keys])
     body = draft.body()

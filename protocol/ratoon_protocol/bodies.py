@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from ratoon_protocol import kinds
+from ratoon_protocol import codec, kinds
 from ratoon_protocol.codec import Value
 from ratoon_protocol.errors import Code, DecodeError, RecordError
 from ratoon_protocol.limits import (
@@ -38,7 +38,8 @@ from ratoon_protocol.limits import (
     URL_BYTES_MAX,
     VOUCHED_MAX,
 )
-from ratoon_protocol.record import Body, Header, slot_id
+from ratoon_protocol.operation import parse_operation
+from ratoon_protocol.record import Body, Header, record_id, slot_id
 from ratoon_protocol.text import Check, country, language, line, link, paragraphs, tag, word
 
 FACET_LINK = 0
@@ -345,6 +346,9 @@ def check_body(header: Header, body: Body) -> None:
     `non_canonical`, `bad_target`, `bad_slot`, and those of an identity operation.
     """
     kind = header.kind
+    if kind == kinds.IDENTITY:
+        parse_operation(record_id(codec.encode(list(header))), header, body)
+        return
     _check_fields(_FIELDS.get(kind, {}), body)
     if header.slot is not None:
         if kind not in _FIELDS:
