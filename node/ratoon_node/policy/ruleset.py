@@ -1,0 +1,136 @@
+"""Rules compiled: every rule is answered at once by one pass over what is known of a record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from ratoon_node.policy import fold
+from ratoon_node.policy.domain import host_of, suffixes
+from ratoon_node.policy.facts import Facts
+from ratoon_node.policy.masks import Bounds, Flags, Patterns, Values, Words, bits
+from ratoon_node.policy.rules import CONTENT_CONDITIONS, Rule
+from ratoon_protocol.record import Header
+
+
+class Seen:
+    """One record as the engine sees it; what costs time is worked out once, if anything asks."""
+
+    def __init__(self, header: Header, facts: Facts) -> None:
+        self.header = header
+        self.facts = facts
+
+    @cached_property
+    def tokens(self) -> list[str]:
+        """Tokens of all texts, with a border behind each."""
+        return fold.tokens_of(self.facts.texts)
+
+    @cached_property
+    def hosts(self) -> tuple[str, ...]:
+        """The host of each link, each once."""
+        return tuple(dict.fromkeys(map(host_of, self.facts.links)))
+
+    def domains(self) -> list[str]:
+        """The hosts and every domain above them."""
+        return [name for host in self.hosts for name in suffixes(host)]
+
+    def tags(self) -> list[str]:
+        """The hashtags, made comparable."""
+        return [fold.tag(tag) for tag in self.facts.tags]
+
+    def text_bytes(self) -> int:
+        """UTF-8 bytes of all texts."""
+        return sum(len(text.encode()) for text in self.facts.texts)
+
+    def age_ms(self) -> int:
+        """How long this node has known the account; 0 at first sight."""
+        first_ms = self.facts.account_first_seen_ms
+        return 0 if first_ms is None else self.facts.now_ms - first_ms
+
+
+class _Dimension(NamedTuple):
+    """One condition: how all rules' wishes are compiled, and the fact they are held against."""
+
+    compile: Callable[[Sequence[Any]], Callable[[Any], int]]
+    fact: Callable[[Seen], Any]
+
+
+def _one(wanted: Sequence[Any]) -> Callable[[Any], int]:
+    return Values(wanted).one
+
+
+def _any(wanted: Sequence[Any]) -> Callable[[Any], int]:
+    return Values(wanted).any
+
+
+def _least(wanted: Sequence[Any]) -> Callable[[Any], int]:
+    return Bounds(wanted, lowest=True).at
+
+
+def _most(wanted: Sequence[Any]) -> Callable[[Any], int]:
+    return Bounds(wanted, lowest=False).at
+
+
+def _flag(wanted: Sequence[Any]) -> Callable[[Any], int]:
+    return Flags(wanted).at
+
+
+def _words(wanted: Sequence[Any]) -> Callable[[Any], int]:
+    return Words(wanted).at
+
+
+def _patterns(wanted: Sequence[Any]) -> Callable[[Any], int]:
+    return Patterns(wanted).at
+
+
+# By the names of `When`, cheap ones first: most records are through before a text is looked at.
+_DIMENSIONS: dict[str, _Dimension] = {
+    "kind": _Dimension(_one, lambda seen: seen.header.kind),
+    "local": _Dimension(_flag, lambda seen: seen.facts.local),
+    "followed_locally": _Dimension(_flag, lambda seen: seen.facts.followed_locally),
+    "first_post": _Dimension(_flag, lambda seen: seen.facts.first_post),
+    "account_age_min": _Dimension(_least, Seen.age_ms),
+    "account_age_max": _Dimension(_most, Seen.age_ms),
+    "posts_per_hour_min": _Dimension(_least, lambda seen: seen.facts.posts_last_hour),
+    "payload_bytes_min": _Dimension(_least, lambda seen: seen.header.payload_len),
+    "payload_bytes_max": _Dimension(_most, lambda seen: seen.header.payload_len),
+    "account": _Dimension(_one, lambda seen: seen.header.account),
+    "key": _Dimension(_one, lambda seen: seen.header.key),
+    "peer": _Dimension(_one, lambda seen: seen.facts.peer),
+    "node": _Dimension(_any, lambda seen: seen.facts.nodes),
+    "links_min": _Dimension(_least, lambda seen: len(seen.facts.links)),
+    "mentions_min": _Dimension(_least, lambda seen: seen.facts.mentions),
+    "tags_min": _Dimension(_least, lambda seen: len(seen.facts.tags)),
+    "text_bytes_min": _Dimension(_least, Seen.text_bytes),
+    "text_bytes_max": _Dimension(_most, Seen.text_bytes),
+    "hashtag": _Dimension(_any, Seen.tags),
+    "domain": _Dimension(_any, Seen.domains),
+    "word": _Dimension(_words, lambda seen: seen.tokens),
+    "pattern": _Dimension(_patterns, lambda seen: seen.facts.texts),
+}
+
+
+class RuleSet:
+    """Rules as bits, strongest verdict first, then in the order of the file."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self._rules = sorted(rules, key=lambda rule: -rule.then)  # stable
+        self._all = bits(range(len(self._rules)))
+        self._about_content = 0
+        self._steps: list[tuple[int, Callable[[Any], int], Callable[[Seen], Any]]] = []
+        for name, dimension in _DIMENSIONS.items():
+            wanted = [getattr(rule.when, name) for rule in self._rules]
+            asking = bits(n for n, want in enumerate(wanted) if want not in ((), None))
+            if asking:
+                self._steps.append((asking, dimension.compile(wanted), dimension.fact))
+            if name in CONTENT_CONDITIONS:
+                self._about_content |= asking
+
+    def first(self, seen: Seen, has_content: bool) -> Rule | None:
+        """The strongest rule that fires, the first of equals."""
+        mask = self._all if has_content else self._all & ~self._about_content
+        for asking, answer, fact in self._steps:
+            if mask & asking:
+                mask &= answer(fact(seen))
+        return self._rules[(mask & -mask).bit_length() - 1] if mask else None

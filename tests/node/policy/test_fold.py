@@ -1,0 +1,78 @@
+"""What looks alike compares alike, and nothing else does."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ratoon_node.policy import fold
+
+
+@pytest.mark.parametrize(
+    ("written", "folded"),
+    [
+        ("SPAM", "spam"),
+        ("ＳＰＡＭ", "spam"),
+        ("ѕраm", "spam"),  # Cyrillic s, p, a
+        ("SΡΑM", "spam"),  # Greek capitals
+        ("s\u200bp\u00ada\u2060m", "spam"),
+        ("s\u0336p\u0336a\u0336m\u0336", "spam"),
+        ("🅂🅿🅐Ⓜ", "spam"),
+        ("𝓼𝓹𝓪𝓶", "spam"),
+        ("año", "año"),
+        ("ano", "ano"),
+        ("STRASSE", "strasse"),
+        ("straße", "strasse"),
+    ],
+)
+def test_lookalikes_fold_to_one(written, folded):
+    assert fold.fold(written) == folded
+
+
+@given(st.text())
+def test_folding_twice_changes_nothing_more(text):
+    once = fold.fold(text)
+    assert fold.tokens(once) == fold.tokens(text)
+
+
+@given(st.text(alphabet=st.characters(max_codepoint=127)))
+def test_both_token_patterns_agree_on_ascii(text):
+    assert fold._token().findall(text.lower()) == fold.tokens(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("Buy cheap-pills, now!", ["buy", "cheap", "pills", "now"]),
+        ("我买药", ["我", "买", "药"]),
+        ("नमस्ते दुनिया", ["नमस्ते", "दुनिया"]),
+        ("go🍆go", ["go", "🍆", "go"]),
+        ("", []),
+    ],
+)
+def test_words_are_whole_and_spaceless_scripts_go_sign_by_sign(text, tokens):
+    assert fold.tokens(text) == tokens
+
+
+def test_texts_are_kept_apart():
+    assert fold.tokens_of(["a b", "c"]) == ["a", "b", fold.BORDER, "c", fold.BORDER]
+
+
+@pytest.mark.parametrize("text", ["c++", "!!!", "", "a.b", "$pam", "w " * 17])
+def test_a_phrase_that_would_not_be_compared_whole_is_refused(text):
+    with pytest.raises(ValueError, match=r"compared|no letter|more than"):
+        fold.phrase(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [("Don't", ("don", "t")), ("cheap-pills now", ("cheap", "pills", "now")), ("🍆", ("🍆",))],
+)
+def test_phrases_are_tokens(text, tokens):
+    assert fold.phrase(text) == tokens
+    assert fold.phrase(" ".join(tokens)) == tokens
+
+
+def test_tags_compare_with_and_without_their_sign():
+    assert fold.tag("#Spam") == fold.tag("ｓpam") == "spam"
