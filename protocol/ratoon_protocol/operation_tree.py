@@ -43,7 +43,8 @@ class Node:
         self.parent: Node = parent or self
         self.depth: int = parent.depth + 1 if parent else 0
         self.ranks = {row.key: row.rank for row in op.keys}
-        self.powers = powers_of(op)
+        # The root above the genesis lists nothing: the genesis is where its keys are listed anew.
+        self.powers = powers_of(op) if parent else {}
         self.listed = self.powers.keys() - (parent.powers.keys() if parent else ())
         self.standings = standings
         self.children: list[Node] = []
