@@ -28,6 +28,7 @@ ANSWERS: Mapping[Code, Answer] = {
     Code.DUPLICATE: Answer(200, "Already here."),
     Code.SUPERSEDED: Answer(200, "A newer version is already here."),
     Code.HELD: Answer(202, "Waiting for this node's moderators."),
+    Code.WANTED: Answer(202, "The header is here, the content is still being fetched."),
     Code.WITHHELD: Answer(403, "This node's rules refuse the content."),
     Code.GONE: Answer(410, "Deleted by its author."),
     Code.REVOKED: Answer(403, "Signed with a key that its owner has revoked."),

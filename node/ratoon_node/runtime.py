@@ -16,8 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, TypeVarTuple
 
-import structlog
-
 from ratoon_node.errors import NodeError
 from ratoon_protocol.errors import Code
 
@@ -121,6 +119,8 @@ class Spawn(Protocol):
 
 def log_crash(name: str, error: BaseException) -> None:
     """One line of log for a task that ended in an exception nobody expected."""
+    import structlog  # 100 ms, which a command that starts no task need not pay
+
     structlog.get_logger().error("task_crashed", task=name, exc_info=error)
 
 
