@@ -205,7 +205,7 @@ def check_network(header: Header, network: bytes) -> None:
 
 
 def decode_payload(payload: bytes) -> Body:
-    """The body inside a payload that fits its header. Raises `DecodeError`: author's fault (R-26)."""
+    """The body inside a payload that fits its header; a `DecodeError` is the author's (R-26)."""
     parts = codec.decode(payload)
     if type(parts) is not list:
         raise DecodeError(Code.BAD_TYPE, "payload")

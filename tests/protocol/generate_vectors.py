@@ -1,0 +1,46 @@
+"""Writes every file of protocol/vectors: `python -m tests.protocol.generate_vectors`.
+
+Everything is a function of constants: a second run writes the same bytes, and a test asks that the
+files checked in are those.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.protocol import vectors_keys
+from tests.protocol.vectors_bodies import bodies
+from tests.protocol.vectors_bundle import bundle
+from tests.protocol.vectors_codec import codec
+from tests.protocol.vectors_reconcile import reconcile
+from tests.protocol.vectors_records import records
+
+VECTORS = Path(__file__).parents[2] / "protocol" / "vectors"
+
+
+FILES: dict[str, Callable[[], dict[str, Any]]] = {
+    "codec.json": codec,
+    "records.json": records,
+    "bodies.json": bodies,
+    "bundle.json": bundle,
+    "reconcile.json": reconcile,
+    **vectors_keys.FILES,
+}
+
+
+def spelled(document: dict[str, Any]) -> str:
+    """The text of a vector file."""
+    return json.dumps(document, indent=1, ensure_ascii=True) + "\n"
+
+
+def main() -> None:
+    """Write the files anew."""
+    for name, make in FILES.items():
+        (VECTORS / name).write_text(spelled(make()), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
