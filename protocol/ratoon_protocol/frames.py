@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from ratoon_protocol.errors import Code
 from ratoon_protocol.keys import Context, signed_bytes
@@ -15,6 +15,8 @@ COUNTED_SCOPES: Final = 3
 CARRY_ALL: Final = "all"
 FIND_ACCOUNT: Final = 0
 FIND_ACCOUNT_KEY: Final = 1
+
+T = TypeVar("T")
 
 
 class FrameType(IntEnum):
@@ -65,6 +67,7 @@ class Packed(NamedTuple):
 
     id: bytes
     data: bytes
+    size: int  # what it takes of a window: `record_bytes`
 
 
 class Statement(NamedTuple):
@@ -252,6 +255,17 @@ Frame = (
 def admitted_digest(accounts: Iterable[bytes]) -> bytes:
     """What two sides compare before they send whole lists (32 bytes)."""
     return hashlib.sha256(b"".join(sorted(accounts))).digest()
+
+
+def in_frames(items: Sequence[T], count_max: int) -> Iterator[tuple[T, ...]]:
+    """`items` in runs that fit a frame each; no empty frame for none."""
+    for at in range(0, len(items), count_max):
+        yield tuple(items[at : at + count_max])
+
+
+def record_bytes(header: bytes, payload: bytes | None) -> int:
+    """What a record takes of the credit for pushes, on both sides alike (R-76)."""
+    return len(header) + len(payload or b"")
 
 
 def challenge_hash(network: bytes, nonce: bytes, payload: bytes) -> bytes:

@@ -153,6 +153,10 @@ HANDSHAKE_MS_MAX = 10_000
 LINK_IDLE_MS_MAX = 60_000
 # Node records in one peers frame.
 FRAME_PEERS_MAX = 64
+# One of them: with these a frame holds them all, and the usual node record has 600 bytes.
+PEER_BYTES_MAX = 2 * 1024
+# Frames in one Noise message: honest ones have 32 bytes and more; smaller ones only cost time.
+MESSAGE_FRAMES_MAX = 2048
 # Node accounts that one side admits: the whole table fits one frame.
 ADMITTED_MAX = 4096
 # Records and bytes pushed and not yet acknowledged: 20,000 records/s at 150 ms round trip,
