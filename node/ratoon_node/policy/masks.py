@@ -11,13 +11,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
-import re2
-
+from ratoon_node.policy.patterns import PatternSet
 from ratoon_node.policy.phrases import PhraseIndex
-from ratoon_node.policy.rules import pattern_options
-
-# One automaton for all patterns. RE2's own default (8 MiB) is for one pattern.
-PATTERN_SET_BYTES_MAX = 32 * 1024 * 1024
 
 
 def bits(numbers: Iterable[int]) -> int:
@@ -98,35 +93,18 @@ class Words:
 
 
 class Patterns:
-    """All patterns in one RE2 set: linear in the text, whatever the patterns."""
+    """All patterns in one set."""
 
-    def __init__(
-        self, wanted: Sequence[Iterable[str]], bytes_max: int = PATTERN_SET_BYTES_MAX
-    ) -> None:
+    def __init__(self, wanted: Sequence[Iterable[str]]) -> None:
         values = Values(wanted)
         self._free = values.free
         self._masks = list(values.by_value.values())
-        options = pattern_options()
-        self._singles = [re2.compile(pattern, options) for pattern in values.by_value]
-        options.max_mem = bytes_max
-        self._set = re2.Set.SearchSet(options)
-        for pattern in values.by_value:
-            self._set.Add(pattern)
-        # Fits every text: a set that ran out of memory says "nothing found", and so is noticed.
-        self._witness = self._set.Add("")
-        self._set.Compile()
+        self._set = PatternSet(list(values.by_value))
 
     def at(self, texts: Iterable[str]) -> int:
         """The rules not excluded by these texts."""
         mask = self._free
         for text in texts:
-            for number in self._found(text):
+            for number in self._set.found(text):
                 mask |= self._masks[number]
         return mask
-
-    def _found(self, text: str) -> list[int]:
-        found: list[int] = self._set.Match(text) or []
-        if self._witness in found:
-            found.remove(self._witness)
-            return found
-        return [n for n, single in enumerate(self._singles) if single.search(text)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from itertools import accumulate, count
+from itertools import accumulate
 
 #: Keys and indexes from the top of the file to a value.
 Path = tuple[str | int, ...]
@@ -12,6 +12,7 @@ Path = tuple[str | int, ...]
 _BLANK = re.compile(r"[ \t]*")
 _VOID = re.compile(r"(?:[ \t\n]+|#[^\n]*)*")
 _KEY_PART = re.compile(r"""[ \t]*(?:"((?:[^"\\\n]|\\.)*)"|'([^'\n]*)'|([A-Za-z0-9_\-]+))[ \t]*""")
+_KEYS = re.compile(rf"{_KEY_PART.pattern}(?:\.{_KEY_PART.pattern})*")
 _STRING = re.compile(
     r'"""(?:[^"\\]|\\.|"(?!""))*"{3,5}'
     r"|'''(?:[^']|'(?!''))*'{3,5}"
@@ -58,17 +59,15 @@ class _Scan:
 
     def _keys(self) -> list[tuple[str, int]]:
         """A dotted key: its parts, each with the offset where it stands."""
+        start = self._at
+        self._skip(_KEYS)
         parts = []
-        while found := _KEY_PART.match(self._text, self._at):
+        for found in _KEY_PART.finditer(self._text, start, self._at):
             quoted, literal, bare = found.groups()
-            start = self._at + len(found[0]) - len(found[0].lstrip())
             if quoted is not None:
                 bare = next(iter(tomllib.loads(f'"{quoted}" = 0')))
-            parts.append((literal if bare is None else bare, start))
-            self._at = found.end()
-            if self._text[self._at] != ".":
-                break
-            self._at += 1
+            place = found.end() - len(found[0].lstrip())
+            parts.append((literal if bare is None else bare, place))
         return parts
 
     def _header(self) -> Path:
@@ -109,14 +108,14 @@ class _Scan:
             self._skip(_STRING if sign in "\"'" else _BARE)
 
     def _array(self, path: Path) -> None:
+        number = 0
         self._at += 1
-        for number in count():
-            self._skip(_VOID)
-            if self._text[self._at] == "]":
-                break
+        self._skip(_VOID)
+        while self._text[self._at] != "]":
             self.places[(*path, number)] = self._at
             self._value((*path, number))
             self._comma()
+            number += 1
         self._at += 1
 
     def _inline_table(self, path: Path) -> None:
@@ -125,10 +124,10 @@ class _Scan:
         while self._text[self._at] != "}":
             self._pair(path)
             self._comma()
-            self._skip(_VOID)
         self._at += 1
 
     def _comma(self) -> None:
         self._skip(_VOID)
         if self._text[self._at] == ",":
             self._at += 1
+            self._skip(_VOID)

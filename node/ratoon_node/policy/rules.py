@@ -16,12 +16,11 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import re2
-
 from ratoon_node.policy import document, domain, fold
 from ratoon_node.policy.admission import Budgets, parse_admission
 from ratoon_node.policy.document import Report, Section
 from ratoon_node.policy.lists import ListEntry, account_id, parse_lists, reason, verdict_of
+from ratoon_node.policy.patterns import PatternSet, check_pattern
 from ratoon_node.policy.verdict import Verdict
 from ratoon_protocol import kinds
 
@@ -132,8 +131,7 @@ def _rules(sections: list[Section], report: Report) -> tuple[Rule, ...]:
         elif rule.id:
             seen.add(rule.id)
         rules.append(rule)
-    if sum(len(rule.when.pattern) for rule in rules) > PATTERNS_MAX:
-        report.add(("rule",), f"more than {PATTERNS_MAX} patterns")
+    _check_patterns([pattern for rule in rules for pattern in rule.when.pattern], report)
     return tuple(rules)
 
 
@@ -171,28 +169,23 @@ def _kind(value: Any) -> int:
     return _KIND_NUMBERS[value]
 
 
-def pattern_options() -> re2.Options:
-    """How patterns are compiled everywhere; RE2 would else print to stderr by itself."""
-    options = re2.Options()
-    options.log_errors = False
-    options.never_capture = True
-    return options
-
-
 def _pattern(value: Any) -> str:
     pattern = document.text_of(value)
     if len(pattern) > PATTERN_CHARS_MAX:
         raise ValueError(f"longer than {PATTERN_CHARS_MAX} characters")
-    try:
-        re2.compile(pattern, pattern_options())
-    except re2.error as error:
-        raise ValueError(f"not a pattern: {_words(error)}") from error
+    check_pattern(pattern)
     return pattern
 
 
-def _words(error: Exception) -> str:
-    reason_given = error.args[0] if error.args else ""
-    return reason_given.decode() if isinstance(reason_given, bytes) else str(reason_given)
+def _check_patterns(patterns: list[str], report: Report) -> None:
+    """What patterns that are good by themselves may still be too much of."""
+    if len(patterns) > PATTERNS_MAX:
+        report.add(("rule",), f"more than {PATTERNS_MAX} patterns")
+        return
+    try:
+        PatternSet(patterns)
+    except ValueError as error:
+        report.add(("rule",), str(error))
 
 
 def _hashtag(value: Any) -> str:

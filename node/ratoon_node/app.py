@@ -1,0 +1,94 @@
+"""One node, wired: the only place that knows all parts.
+
+`Node` is the core that production, the demonstration and the simulation share; what differs
+between them (clock, threads, disk, network) comes in through the constructor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ratoon_node import __version__
+from ratoon_node.config import Settings
+from ratoon_node.fanout import Fanout
+from ratoon_node.ingest.gate import Gate, GateLimits
+from ratoon_node.ingest.ledger import Ledger
+from ratoon_node.operate.own import Description, Keys, OwnAccount
+from ratoon_node.peering.roster import Roster
+from ratoon_node.policy.engine import Policy
+from ratoon_node.runtime import Runtime
+from ratoon_node.store.db import Db
+from ratoon_node.telemetry import Metrics
+
+_HOME_OPEN = {"closed": 0, "invite": 1, "open": 2}
+
+
+@dataclass
+class Node:
+    """The parts of one node, made by `assemble` and started by `start`."""
+
+    settings: Settings
+    runtime: Runtime
+    db: Db
+    gate: Gate
+    ledger: Ledger
+    fanout: Fanout
+    own: OwnAccount
+    roster: Roster
+    metrics: Metrics
+
+    async def start(self) -> None:
+        """Bring the node up: the gate first, then its own account, then whom it knows."""
+        await self.roster.load()
+        self.gate.start()
+        await self.own.start(self.description())
+        await self.roster.load()
+        self.roster.start()
+
+    def description(self) -> Description:
+        """What this node's own record says."""
+        return Description(
+            name=self.settings.name,
+            addresses=self.settings.public_addresses,
+            provider=self.settings.provider,
+            country=self.settings.country,
+            network=self.settings.network,
+            software=f"ratoon/{__version__}",
+            home_open=_HOME_OPEN[self.settings.registration],
+        )
+
+    async def close(self) -> None:
+        """Stop every task, then the threads, then the store."""
+        await self.runtime.close()
+        await self.db.close()
+
+
+def read_policy(path: Path) -> Policy:
+    """The rules in `path`; no file means no rules. Raises `PolicyFileError`."""
+    return Policy.parse(path.read_bytes() if path.exists() else b"")
+
+
+def assemble(settings: Settings, runtime: Runtime, db: Db, keys: Keys, policy: Policy) -> Node:
+    """Wire a node on an open store."""
+    metrics = Metrics(__version__)
+    fanout = Fanout()
+    limits = GateLimits(
+        settings.intake_records_max, settings.batch_records_max, settings.signature_threads
+    )
+    gate = Gate(
+        db=db,
+        clock=runtime.clock,
+        spawn=runtime.spawn,
+        signatures=runtime.signatures,
+        network=settings.network_bytes,
+        node=keys.account,
+        policy=policy,
+        fanout=fanout,
+        metrics=metrics,
+        limits=limits,
+    )
+    ledger = Ledger(db, gate, runtime.clock)
+    own = OwnAccount(keys, gate, db, runtime.clock, runtime.random)
+    roster = Roster(keys.account, db, gate, ledger, fanout, runtime.clock, runtime.spawn)
+    return Node(settings, runtime, db, gate, ledger, fanout, own, roster, metrics)

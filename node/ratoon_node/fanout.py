@@ -1,0 +1,75 @@
+"""Who hears of a commit: bounded queues of what changed, filled once for everybody.
+
+A subscriber that does not keep up loses its queue and is told so; it then catches up from the
+journal, which misses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import NamedTuple
+
+from ratoon_node.store.rows import Change
+from ratoon_protocol.record import Record
+
+# Commits a subscriber may lag behind before it has to catch up from the journal.
+COMMITS_WAITING_MAX = 256
+
+
+class Committed(NamedTuple):
+    """One commit: its journal lines, and the records whose bytes it brought and may be shown."""
+
+    changes: tuple[Change, ...]
+    records: dict[bytes, Record]
+
+
+class Subscription:
+    """One reader's queue. `missed` is set once commits were dropped from it."""
+
+    def __init__(self, waiting_max: int) -> None:
+        self._queue: deque[Committed] = deque()
+        self._waiting_max = waiting_max
+        self._ready = asyncio.Event()
+        self.missed = False
+
+    def offer(self, commit: Committed) -> None:
+        """Append a commit, or drop all that wait when the reader is too slow."""
+        if len(self._queue) >= self._waiting_max:
+            self._queue.clear()
+            self.missed = True
+        else:
+            self._queue.append(commit)
+        self._ready.set()
+
+    async def next(self) -> Committed | None:
+        """The next commit; None once after some were missed: catch up from the journal."""
+        while not self._queue and not self.missed:
+            self._ready.clear()
+            await self._ready.wait()
+        if self.missed:
+            self.missed = False
+            return None
+        return self._queue.popleft()
+
+
+class Fanout:
+    """All subscriptions of one node."""
+
+    def __init__(self) -> None:
+        self._subscriptions: dict[Subscription, None] = {}
+
+    def subscribe(self, waiting_max: int = COMMITS_WAITING_MAX) -> Subscription:
+        """A queue that gets every commit from now on."""
+        subscription = Subscription(waiting_max)
+        self._subscriptions[subscription] = None
+        return subscription
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """Forget a queue."""
+        self._subscriptions.pop(subscription, None)
+
+    def publish(self, commit: Committed) -> None:
+        """Tell everybody; called on the event loop, after the commit reached the disk."""
+        for subscription in self._subscriptions:
+            subscription.offer(commit)

@@ -1,0 +1,200 @@
+"""Everything a node writes down that is not a record: answers of peers, blocks, peers, invites.
+
+It stands beside the gate because the store has one writer; none of it can bring a record in.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from ratoon_node.fanout import Committed
+from ratoon_node.ingest.gate import Gate
+from ratoon_node.policy.lists import ListEntry, Subject
+from ratoon_node.runtime import Clock
+from ratoon_node.store.db import Db
+from ratoon_node.store.rows import What
+from ratoon_node.store.write import Tx
+from ratoon_protocol import kinds
+from ratoon_protocol.errors import Code
+
+# Nodes whose answers are kept with one record.
+ACKS_PER_RECORD_MAX = 16
+# Rows of the peer table: nodes that were added or proved themselves.
+PEERS_MAX = 4096
+# First wait before bytes are asked of everybody again, then doubling.
+WANTED_RETRY_MS = 3_600_000
+# Longest wait between two rounds of asking.
+WANTED_RETRY_MS_MAX = 7 * 86_400_000
+
+_NOTE_ACK = f"""
+INSERT INTO ack (record, node, code, at_ms)
+SELECT record.n, ?, ?, ? FROM record JOIN account ON account.n = record.account
+WHERE record.id = ?
+  AND EXISTS (
+    SELECT 1 FROM pointer JOIN account AS host ON host.n = pointer.account
+    WHERE target = account.id AND kind = ? AND host.id = ?
+  )
+  AND (SELECT count(*) FROM ack WHERE ack.record = record.n) < {ACKS_PER_RECORD_MAX}
+ON CONFLICT (record, node) DO UPDATE SET code = excluded.code, at_ms = excluded.at_ms
+"""
+
+
+class Ledger:
+    """Writes, one transaction each."""
+
+    def __init__(self, db: Db, gate: Gate, clock: Clock) -> None:
+        self._db = db
+        self._gate = gate
+        self._clock = clock
+
+    # --- receipts and wanted bytes -------------------------------------------------------
+
+    async def note_acks(
+        self, node: bytes, answers: Sequence[tuple[bytes, Code]], home: bytes
+    ) -> None:
+        """Keep what a peer said it holds, for records of accounts hosted by `home` (R-130)."""
+        now_ms = self._clock.now_ms()
+        rows = [(node, code.value, now_ms, id_, kinds.HOSTING, home) for id_, code in answers]
+        await self._db.write(lambda db: db.executemany(_NOTE_ACK, rows))
+
+    async def asked(self, records: Sequence[int]) -> None:
+        """Every peer was asked for these bytes: wait longer before the next round."""
+        now_ms = self._clock.now_ms()
+
+        def run(db: sqlite3.Connection) -> None:
+            db.executemany(
+                "UPDATE wanted SET asks = asks + 1,"
+                f" ask_ms = ? + min({WANTED_RETRY_MS} << min(asks, 8), {WANTED_RETRY_MS_MAX})"
+                " WHERE record = ?",
+                [(now_ms, record) for record in records],
+            )
+
+        await self._db.write(run)
+
+    # --- peers ---------------------------------------------------------------------------
+
+    async def note_link(self, node: bytes, address: str | None) -> bool:
+        """A node proved its account on a link; True if it was not known before."""
+        now_ms = self._clock.now_ms()
+
+        def run(db: sqlite3.Connection) -> bool:
+            (count,) = db.execute("SELECT count(*) FROM peer").fetchone()
+            known = db.execute("SELECT linked_ms FROM peer WHERE node = ?", (node,)).fetchone()
+            if known is None and count >= PEERS_MAX:
+                db.execute(
+                    "DELETE FROM peer WHERE node = (SELECT node FROM peer WHERE added = 0"
+                    " ORDER BY useful, linked_ms LIMIT 1)"
+                )
+            db.execute(
+                "INSERT INTO peer (node, address, linked_ms) VALUES (?, ?, ?)"
+                " ON CONFLICT (node) DO UPDATE SET linked_ms = excluded.linked_ms,"
+                " address = coalesce(excluded.address, address)",
+                (node, address, now_ms),
+            )
+            return known is None or known[0] is None
+
+        return await self._db.write(run)
+
+    async def add_peer(
+        self, node: bytes, address: str | None, provider: str | None, country: str | None
+    ) -> None:
+        """The operator adds a node and says at which provider it is; what is None stays."""
+
+        def run(db: sqlite3.Connection) -> None:
+            db.execute(
+                "INSERT INTO peer (node, address, added, provider, country) VALUES (?, ?, 1, ?, ?)"
+                " ON CONFLICT (node) DO UPDATE SET added = 1,"
+                " address = coalesce(excluded.address, address),"
+                " provider = coalesce(excluded.provider, provider),"
+                " country = coalesce(excluded.country, country)",
+                (node, address, provider, country),
+            )
+
+        await self._db.write(run)
+
+    async def remove_peer(self, node: bytes) -> None:
+        """Forget a node; what it brought stays until its hosting no longer counts."""
+        await self._db.write(lambda db: db.execute("DELETE FROM peer WHERE node = ?", (node,)))
+
+    async def score(self, node: bytes, useful: int, faults: int) -> None:
+        """Add to what a peer was worth."""
+
+        def run(db: sqlite3.Connection) -> None:
+            db.execute(
+                "UPDATE peer SET useful = useful + ?, faults = faults + ? WHERE node = ?",
+                (useful, faults, node),
+            )
+
+        await self._db.write(run)
+
+    async def admission_changed(self, node: bytes) -> None:
+        """Journal that other nodes are admitted now: the sets are made anew."""
+
+        def run(db: sqlite3.Connection) -> Tx:
+            tx = Tx(db)
+            tx.log_account(What.NODES, 0, node)
+            return tx
+
+        tx = await self._db.write(run)
+        self._gate.published(Committed(tuple(tx.changes), {}), erased=False)
+
+    # --- the operator's lists ------------------------------------------------------------
+
+    async def block(self, entry: ListEntry) -> None:
+        """Put an entry on the operator's lists, or replace the one about the same thing."""
+        row = (
+            entry.subject.value,
+            entry.entity,
+            int(entry.verdict),
+            entry.reason,
+            entry.by,
+            entry.at_ms,
+            entry.expires_ms,
+        )
+        await self._db.write(
+            lambda db: db.execute(
+                "INSERT OR REPLACE INTO block (subject, entity, verdict, reason, made_by, at_ms,"
+                " expires_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                row,
+            )
+        )
+
+    async def unblock(self, subject: Subject, entity: str) -> bool:
+        """Take an entry off; False if there was none."""
+
+        def run(db: sqlite3.Connection) -> bool:
+            gone = db.execute(
+                "DELETE FROM block WHERE subject = ? AND entity = ?", (subject.value, entity)
+            )
+            return gone.rowcount > 0
+
+        return await self._db.write(run)
+
+    # --- invites -------------------------------------------------------------------------
+
+    async def invite(self, code: str, uses: int, expires_ms: int | None, note: str) -> None:
+        """Make an invite that lets `uses` accounts in."""
+        now_ms = self._clock.now_ms()
+
+        def run(db: sqlite3.Connection) -> None:
+            db.execute(
+                "INSERT INTO invite (code, uses, made_ms, expires_ms, note) VALUES (?, ?, ?, ?, ?)",
+                (code, uses, now_ms, expires_ms, note),
+            )
+
+        await self._db.write(run)
+
+    async def use_invite(self, code: str) -> bool:
+        """Take one use of an invite; False if it is unknown, used up or expired."""
+        now_ms = self._clock.now_ms()
+
+        def run(db: sqlite3.Connection) -> bool:
+            taken = db.execute(
+                "UPDATE invite SET uses = uses - 1 WHERE code = ? AND uses > 0"
+                " AND (expires_ms IS NULL OR expires_ms > ?)",
+                (code, now_ms),
+            )
+            return taken.rowcount == 1
+
+        return await self._db.write(run)

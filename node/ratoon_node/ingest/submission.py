@@ -1,0 +1,128 @@
+"""What comes to the gate and what it answers, and the checks that need no store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from ratoon_protocol import bodies, keys, kinds, record
+from ratoon_protocol.errors import Code, DecodeError, ProtocolError, RecordError
+from ratoon_protocol.record import Body, Record
+
+
+class Way(StrEnum):
+    """The ways in. All end in the same transaction."""
+
+    SELF = "self"  # what this node says of itself
+    API = "api"
+    LINK = "link"
+    BUNDLE = "bundle"
+
+
+class Origin(NamedTuple):
+    """Where a submission came from; `peer` is the node account behind a link."""
+
+    way: Way
+    peer: bytes | None = None
+
+
+class Parts(NamedTuple):
+    """A record taken apart, as a link carries it. `code` says why a payload is missing."""
+
+    header: bytes
+    signature: bytes
+    payload: bytes | None
+    code: Code | None = None
+
+
+#: A whole encoded record, or its parts.
+Submission = bytes | Parts
+
+
+class Outcome(NamedTuple):
+    """The gate's answer for one submission. `id` is None when it could not be read."""
+
+    id: bytes | None
+    code: Code
+    detail: str = ""
+    #: The sender sent a payload that the author never signed: it loses score.
+    peer_fault: bool = False
+
+
+class Candidate(NamedTuple):
+    """A submission that decodes and is signed; everything left needs the store."""
+
+    record: Record
+    origin: Origin
+    body: Body | None
+    #: The payload fits its hash and is no valid body: the author's fault (R-26).
+    invalid: Code | None
+    peer_fault: bool
+
+
+def read(item: Submission, origin: Origin, network: bytes, now_ms: int) -> Candidate:
+    """Decode one submission and check what needs neither key nor store.
+
+    Raises `ProtocolError`. From people here the record must be whole and right; from a link a
+    payload that does not fit is the peer's fault and one that is no valid body the author's,
+    and the header counts all the same.
+    """
+    strict = origin.way in (Way.API, Way.SELF)
+    peer_fault = False
+    if isinstance(item, Parts):
+        try:
+            found = record.assemble(item.header, item.signature, item.payload)
+        except RecordError as error:
+            if error.code is not Code.PAYLOAD_MISMATCH:
+                raise
+            peer_fault = True
+            found = record.assemble(item.header, item.signature, None)
+    else:
+        found = record.decode_record(item)
+    header = found.header
+    record.check_network(header, network)
+    record.check_time(header, now_ms)
+    if strict and found.payload is None:
+        raise DecodeError(Code.EMPTY, "payload")
+    body, invalid = read_body(found)
+    if invalid is not None and strict:
+        raise DecodeError(invalid, f"body of {kinds.name(header.kind)}")
+    return Candidate(found, origin, body, invalid, peer_fault)
+
+
+def read_body(found: Record) -> tuple[Body | None, Code | None]:
+    """The body of a record, or the code that says why its payload is none."""
+    if found.payload is None:
+        return None, None
+    try:
+        body = record.decode_payload(found.payload)
+        bodies.check_body(found.header, body)
+    except ProtocolError as error:
+        return None, error.code
+    return body, None
+
+
+def read_all(
+    items: Sequence[tuple[Submission, Origin]], network: bytes, now_ms: int
+) -> list[Candidate | Outcome]:
+    """Each submission as a candidate, or the refusal it gets. Runs in a worker thread."""
+    found: list[Candidate | Outcome] = []
+    for item, origin in items:
+        try:
+            found.append(read(item, origin, network, now_ms))
+        except ProtocolError as error:
+            found.append(Outcome(None, error.code, error.detail))
+    return found
+
+
+def check_signatures(candidates: Sequence[Candidate]) -> list[Code | None]:
+    """The code of each signature that does not verify, else None. Runs in a worker thread."""
+    return keys.verify_many(
+        (
+            item.record.header.key,
+            item.record.signature,
+            record.signed_message(item.record.header_bytes),
+        )
+        for item in candidates
+    )

@@ -1,0 +1,190 @@
+"""The node's own account: the keys it runs with, and what it says of itself and whom it hosts.
+
+The server holds one device key (serve) and its link key. The account keys are on paper: whoever
+takes the machine cannot take the account (invariant 8).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+from ratoon_node.errors import NodeError
+from ratoon_node.ingest.gate import Gate
+from ratoon_node.ingest.submission import Origin, Outcome, Way
+from ratoon_node.runtime import Clock
+from ratoon_node.store import read
+from ratoon_node.store.db import Db
+from ratoon_protocol import kinds, phrase
+from ratoon_protocol.author import Author, Chain, Draft, capability_set, device_row, new_account
+from ratoon_protocol.errors import Code, RatoonError
+from ratoon_protocol.keys import AgreementKey, SigningKey
+from ratoon_protocol.kinds import Capability, Lane
+from ratoon_protocol.record import Body, Record
+
+# What a node's key may do: serve, moderate for its operator, show a profile, erase its own.
+_CAPABILITIES = capability_set(
+    [
+        Capability.SERVE,
+        Capability.MODERATE,
+        Capability.PROFILE,
+        Capability.ERASE,
+        Capability.PRIVATE,
+    ]
+)
+SELF = Origin(Way.SELF)
+
+
+class KeyFileError(RatoonError):
+    """The key file cannot be read; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What the key file holds: seeds (32 bytes each) and the genesis that lists them."""
+
+    network: bytes
+    account: bytes
+    device_seed: bytes
+    agreement_seed: bytes
+    link_seed: bytes
+    slot_key: bytes
+    genesis: bytes
+
+    def save(self, path: Path) -> None:
+        """Write the file for its owner only, and have it on disk before anything uses it."""
+        fields = {name: getattr(self, name).hex() for name in Keys.__dataclass_fields__}
+        fresh = path.with_suffix(".new")
+        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w") as file:
+            json.dump(fields, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.rename(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)
+
+    @classmethod
+    def load(cls, path: Path) -> Keys:
+        """Read the file. Raises `KeyFileError`."""
+        try:
+            fields = json.loads(path.read_text())
+            return cls(**{name: bytes.fromhex(fields[name]) for name in cls.__dataclass_fields__})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise KeyFileError(f"{path} cannot be read: {error}") from error
+
+
+def make_keys(network: bytes, entropy: bytes, rng: random.Random, now_ms: int) -> Keys:
+    """Keys for a new node account whose recovery phrase is `entropy` (32 bytes)."""
+    paper = phrase.account_key(entropy)
+    device = SigningKey.from_seed(device_seed := rng.randbytes(32))
+    agreement = AgreementKey(agreement_seed := rng.randbytes(32))
+    row = device_row(network, paper.public, device, agreement.public, _CAPABILITIES)
+    account, genesis = new_account(
+        network, paper, Draft(devices=[row]), now_ms, salt=rng.randbytes(16)
+    )
+    return Keys(
+        network=network,
+        account=account,
+        device_seed=device_seed,
+        agreement_seed=agreement_seed,
+        link_seed=rng.randbytes(32),
+        slot_key=phrase.slot_key(entropy),
+        genesis=genesis.encode(),
+    )
+
+
+@dataclass(frozen=True)
+class Description:
+    """What the node's own record says of it."""
+
+    name: str
+    addresses: tuple[str, ...]
+    provider: str
+    country: str
+    network: str
+    software: str
+    home_open: int
+
+
+class OwnAccount:
+    """Signs for this node, one record at a time, each stored before the next is signed."""
+
+    def __init__(self, keys: Keys, gate: Gate, db: Db, clock: Clock, rng: random.Random) -> None:
+        self.account = keys.account
+        self.network = keys.network
+        self.device = SigningKey.from_seed(keys.device_seed)
+        self.link_key = keys.link_seed
+        self._keys = keys
+        self._gate = gate
+        self._db = db
+        self._clock = clock
+        self._rng = rng
+        self._author: Author | None = None
+        self._turn = asyncio.Lock()
+
+    async def start(self, description: Description) -> None:
+        """Store the genesis if it is new, and say what the node is if that changed."""
+        await self._gate.submit([self._keys.genesis], SELF)
+        await self._restore()
+        body: Body = {
+            "addresses": list(description.addresses),
+            "name": description.name,
+            "provider": description.provider,
+            "country": description.country,
+            "network": description.network,
+            "software": description.software,
+            "admits": [],
+            "home_open": description.home_open,
+        }
+        await self.publish(kinds.NODE, body, target=b"")
+
+    async def _restore(self) -> None:
+        """Chains go on where the store says they are."""
+
+        def chains(db: sqlite3.Connection) -> dict[Lane, Chain]:
+            row = read.account(db, self.account)
+            found = read.heads(db, row.n) if row else []
+            return {
+                Lane(head.lane): Chain(head.seq, head.id, head.created_ms)
+                for head in found
+                if head.key == self.device.public
+            }
+
+        self._author = Author(
+            self.network,
+            self.account,
+            self.device,
+            self._keys.slot_key,
+            await self._db.read(chains),
+        )
+
+    async def publish(self, kind: int, body: Body, target: bytes | None = None) -> Record:
+        """Sign and store one record of this node. Raises `NodeError` if it was not stored."""
+        async with self._turn:
+            if self._author is None:
+                await self._restore()
+            assert self._author is not None, "restored above"
+            before = dict(self._author.chains)
+            record = self._author.sign(
+                kind, body, self._clock.now_ms(), self._rng.randbytes(16), target
+            )
+            outcome = await self._stored(record)
+            if outcome.code not in (Code.STORED, Code.DUPLICATE):
+                self._author.chains = before
+                raise NodeError(outcome.code, detail=f"own {kinds.name(kind)}: {outcome.detail}")
+        return record
+
+    async def _stored(self, record: Record) -> Outcome:
+        outcomes = await self._gate.submit([record.encode()], SELF)
+        return outcomes[0]
+
+    async def host(self, account: bytes, hosting: bool = True) -> Record:
+        """Say that this node is (or no longer is) a home of `account`."""
+        return await self.publish(kinds.HOSTING, {"state": int(hosting)}, target=account)

@@ -1,0 +1,154 @@
+"""Who is admitted, and how the node knows: added, proved on a link, vouched for (R-64, R-65).
+
+The roster keeps the gate's admission and policy lists up to date. It is made anew from the store
+whenever a node record, a peer or a block changes, so there is nothing to get out of step.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import NamedTuple
+
+from ratoon_node.fanout import Fanout
+from ratoon_node.ingest.gate import Gate
+from ratoon_node.ingest.ledger import Ledger
+from ratoon_node.policy.admission import NODES_ADMITTED_MAX, Admission
+from ratoon_node.policy.lists import ListEntry, Subject
+from ratoon_node.policy.verdict import Verdict
+from ratoon_node.runtime import Clock, Spawn
+from ratoon_node.store import read
+from ratoon_node.store.db import Db
+from ratoon_node.store.rows import What
+from ratoon_protocol import record
+from ratoon_protocol.errors import ProtocolError
+from ratoon_protocol.record import Body
+
+
+class Peer(NamedTuple):
+    """A node as this operator knows it: `provider` and `country` only if confirmed."""
+
+    node: bytes
+    address: str | None
+    added: bool
+    linked_ms: int | None
+    provider: str | None
+    country: str | None
+    useful: int
+    faults: int
+
+
+class NodeRecord(NamedTuple):
+    """What a node says of itself: hints, nothing that counts."""
+
+    node: bytes
+    body: Body
+    record: bytes
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where it says it can be reached."""
+        return tuple(self.body["addresses"])
+
+
+class Known(NamedTuple):
+    """Everything the roster is made from, read in one go."""
+
+    peers: list[Peer]
+    nodes: list[NodeRecord]
+    blocks: list[ListEntry]
+
+
+def read_known(db: sqlite3.Connection) -> Known:
+    """Peers, node records and the operator's entries as stored."""
+    peers = [
+        Peer(node, address, bool(added), linked_ms, provider, country, useful, faults)
+        for node, address, added, linked_ms, provider, country, useful, faults in db.execute(
+            "SELECT node, address, added, linked_ms, provider, country, useful, faults FROM peer"
+            " ORDER BY added DESC, useful DESC, node"
+        )
+    ]
+    nodes = []
+    for stored in read.node_records(db, NODES_ADMITTED_MAX):
+        if stored.payload is None:
+            continue
+        try:
+            body = record.decode_payload(stored.payload)
+        except ProtocolError:
+            continue
+        whole = record.Record(
+            stored.id,
+            record.decode_header(stored.header),
+            stored.header,
+            stored.signature,
+            stored.payload,
+        )
+        nodes.append(NodeRecord(read.account_id(db, stored.account), body, whole.encode()))
+    blocks = [
+        ListEntry(Subject(subject), entity, Verdict(verdict), reason, expires_ms, by, at_ms)
+        for subject, entity, verdict, reason, expires_ms, by, at_ms in db.execute(
+            "SELECT subject, entity, verdict, reason, expires_ms, made_by, at_ms FROM block"
+        )
+    ]
+    return Known(peers, nodes, blocks)
+
+
+class Roster:
+    """Keeps `gate.admission` and the operator's list entries current."""
+
+    def __init__(
+        self,
+        own: bytes,
+        db: Db,
+        gate: Gate,
+        ledger: Ledger,
+        fanout: Fanout,
+        clock: Clock,
+        spawn: Spawn,
+    ) -> None:
+        self._own = own
+        self._db = db
+        self._gate = gate
+        self._ledger = ledger
+        self._fanout = fanout
+        self._clock = clock
+        self._spawn = spawn
+        self.peers: dict[bytes, Peer] = {}
+        self.nodes: dict[bytes, NodeRecord] = {}
+
+    def start(self) -> None:
+        """Follow the journal for node records."""
+        self._spawn(self._follow(), "roster.follow")
+
+    async def load(self) -> None:
+        """Make everything anew from the store; journals it if other nodes are admitted now."""
+        known = await self._db.read(read_known)
+        self.peers = {peer.node: peer for peer in known.peers}
+        self.nodes = {node.node: node for node in known.nodes}
+        policy = self._gate.policy.with_entries(known.blocks)
+        self._gate.policy = policy
+        blocked = [
+            node
+            for node, verdict in policy.blocked_nodes(self._clock.now_ms()).items()
+            if verdict >= Verdict.WITHHOLD
+        ]
+        admission = Admission(
+            added=[self._own, *(peer.node for peer in known.peers if peer.added)],
+            linked=[peer.node for peer in known.peers if peer.linked_ms is not None],
+            vouches={node.node: node.body["admits"] for node in known.nodes},
+            blocked=blocked,
+            vouching=policy.budgets.vouching,
+        )
+        before = self._gate.admission
+        self._gate.admission = admission
+        if admission.nodes != before.nodes:
+            await self._ledger.admission_changed(self._own)
+
+    async def _follow(self) -> None:
+        changes = self._fanout.subscribe()
+        while True:
+            commit = await changes.next()
+            if commit is None or any(
+                change.what is What.NODES and change.account != self._own
+                for change in commit.changes
+            ):
+                await self.load()

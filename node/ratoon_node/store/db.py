@@ -1,0 +1,179 @@
+"""Whole functions on a SQLite connection: one writer that also checkpoints, several readers.
+
+aiosqlite hops to its thread at every call, so a batch is handed over as one function and pays
+one hop. The simulation runs the same functions inline.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Protocol, TypeVar, cast
+
+import aiosqlite
+
+from ratoon_node.store import schema
+
+T = TypeVar("T")
+Read = Callable[[sqlite3.Connection], T]
+
+# Pages kept by the writer: the hot inner pages of five indexes at a million records.
+WRITER_CACHE_KIB = 32 * 1024
+# Pages kept by each reader; the operating system's cache does the rest.
+READER_CACHE_KIB = 8 * 1024
+# The log is folded back at about this many pages (4 KiB each), so that it stays near 16 MiB.
+WAL_PAGES_MAX = 4000
+# Compiled statements kept a connection: more than the program has.
+STATEMENTS_MAX = 256
+
+
+class Db(Protocol):
+    """Where functions run. `write` is one transaction: all of it or nothing."""
+
+    async def write(self, fn: Read[T]) -> T:
+        """Run `fn` in a transaction; returns after the commit reached the disk."""
+        ...
+
+    async def read(self, fn: Read[T]) -> T:
+        """Run `fn` on a connection that cannot write."""
+        ...
+
+    async def checkpoint(self) -> bool:
+        """Fold the log back and cut it to nothing; False if a reader still needs it."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what runs and close every connection."""
+        ...
+
+
+def _uri(path: Path, vfs: str | None, read_only: bool) -> str:
+    options = ["mode=ro"] if read_only else []
+    if vfs is not None:
+        options.append(f"vfs={vfs}")
+    return f"{path.absolute().as_uri()}?{'&'.join(options)}"
+
+
+def _prepare_writer(db: sqlite3.Connection) -> None:
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA secure_delete = ON")
+    db.execute("PRAGMA temp_store = MEMORY")
+    db.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
+    db.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES_MAX}")
+    schema.migrate(db)
+
+
+def _prepare_reader(db: sqlite3.Connection) -> None:
+    db.execute("PRAGMA query_only = ON")
+    db.execute("PRAGMA temp_store = MEMORY")
+    db.execute(f"PRAGMA cache_size = -{READER_CACHE_KIB}")
+
+
+def transaction(db: sqlite3.Connection, fn: Read[T]) -> T:
+    """`fn` between BEGIN and COMMIT; any exception undoes all of it."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        result = fn(db)
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+    try:
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:  # disk full at the commit itself: nothing of it may linger
+            db.execute("ROLLBACK")
+        raise
+    return result
+
+
+def truncate_log(db: sqlite3.Connection) -> bool:
+    """Fold the write-ahead log back and cut the file, so that no old page image stays in it."""
+    return bool(db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0)
+
+
+class AioDb:
+    """The production engine: aiosqlite's threads, one a connection."""
+
+    def __init__(self, writer: aiosqlite.Connection, readers: list[aiosqlite.Connection]) -> None:
+        self._writer = writer
+        self._readers = readers
+        self._next = 0
+
+    @classmethod
+    async def open(cls, path: Path, readers: int = 2, vfs: str | None = None) -> AioDb:
+        """Open (or make) the database at `path`, bring its schema up to date, start readers."""
+        writer = await aiosqlite.connect(
+            _uri(path, vfs, read_only=False),
+            uri=True,
+            isolation_level=None,
+            cached_statements=STATEMENTS_MAX,
+        )
+        await _run(writer, _prepare_writer)
+        others = []
+        for _ in range(readers):
+            reader = await aiosqlite.connect(
+                _uri(path, vfs, read_only=True),
+                uri=True,
+                isolation_level=None,
+                cached_statements=STATEMENTS_MAX,
+            )
+            await _run(reader, _prepare_reader)
+            others.append(reader)
+        return cls(writer, others)
+
+    async def write(self, fn: Read[T]) -> T:
+        """See `Db.write`."""
+        return await _run(self._writer, lambda db: transaction(db, fn))
+
+    async def read(self, fn: Read[T]) -> T:
+        """See `Db.read`; readers take turns."""
+        self._next = (self._next + 1) % len(self._readers)
+        return await _run(self._readers[self._next], fn)
+
+    async def checkpoint(self) -> bool:
+        """See `Db.checkpoint`."""
+        return await _run(self._writer, truncate_log)
+
+    async def close(self) -> None:
+        """Readers first, so that the writer's close can fold the log back."""
+        for reader in self._readers:
+            await reader.close()
+        await self._writer.close()
+
+
+async def _run(connection: aiosqlite.Connection, fn: Read[T]) -> T:
+    # aiosqlite offers one call a statement in public; `_execute` is what those are made of and
+    # takes any function, which is what makes a batch cost one hop and not hundreds.
+    execute = cast(Callable[[Read[T], sqlite3.Connection], Awaitable[T]], connection._execute)
+    return await execute(fn, connection._conn)
+
+
+class InlineDb:
+    """The simulation's engine: the same functions, at once, on one connection."""
+
+    def __init__(self, path: Path, vfs: str | None = None) -> None:
+        self._db = sqlite3.connect(
+            _uri(path, vfs, read_only=False),
+            uri=True,
+            isolation_level=None,
+            cached_statements=STATEMENTS_MAX,
+        )
+        _prepare_writer(self._db)
+
+    async def write(self, fn: Read[T]) -> T:
+        """See `Db.write`."""
+        return transaction(self._db, fn)
+
+    async def read(self, fn: Read[T]) -> T:
+        """See `Db.read`."""
+        return fn(self._db)
+
+    async def checkpoint(self) -> bool:
+        """See `Db.checkpoint`."""
+        return truncate_log(self._db)
+
+    async def close(self) -> None:
+        """Close the one connection."""
+        self._db.close()

@@ -1,0 +1,64 @@
+"""Tables derived in the gate's own transaction: slots, deletes, pointers."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from ratoon_node.store.rows import COLUMNS, Flag, Row, row
+
+_NO_CLAIM = int(Flag.REVOKED | Flag.CAPPED | Flag.VANISHED)
+
+
+def competes(flags: int) -> bool:
+    """A gone record still competes for its slot, a revoked or capped one never (R-56)."""
+    return not flags & _NO_CLAIM
+
+
+def slot_winner(db: sqlite3.Connection, value: Row) -> Row | None:
+    """The highest (created_ms, id) that competes for the slot of `value`, other than itself."""
+    found = db.execute(
+        f"SELECT {COLUMNS} FROM record WHERE account = ? AND slot = ? AND slot IS NOT NULL"
+        f" AND kind = ? AND flags & {_NO_CLAIM} = 0 AND n != ?"
+        " ORDER BY created_ms DESC, id DESC LIMIT 1",
+        (value.account, value.slot, value.kind, value.n),
+    ).fetchone()
+    return row(found) if found else None
+
+
+def name_targets(db: sqlite3.Connection, record: int, targets: Sequence[bytes]) -> None:
+    """Remember what a delete names, here already or not."""
+    db.executemany(
+        "INSERT INTO erasure (target, record) VALUES (?, ?) ON CONFLICT DO NOTHING",
+        [(target, record) for target in targets],
+    )
+
+
+def targets_of(db: sqlite3.Connection, record: int) -> list[bytes]:
+    """The ids that a delete names."""
+    found = db.execute("SELECT target FROM erasure WHERE record = ?", (record,))
+    return [target for (target,) in found]
+
+
+def deleted(db: sqlite3.Connection, target: bytes, account: int) -> bool:
+    """Whether a delete of the same account that is in effect names `target` (R-80)."""
+    found = db.execute(
+        "SELECT 1 FROM erasure JOIN record ON record.n = erasure.record"
+        f" WHERE target = ? AND account = ? AND flags & {_NO_CLAIM} = 0 LIMIT 1",
+        (target, account),
+    ).fetchone()
+    return found is not None
+
+
+def point(db: sqlite3.Connection, stored: Row, target: bytes, state: int) -> None:
+    """A live value of a slot says `state` about `target`."""
+    db.execute(
+        "INSERT OR REPLACE INTO pointer (record, account, kind, target, state, created_ms)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (stored.n, stored.account, stored.kind, target, state, stored.created_ms),
+    )
+
+
+def unpoint(db: sqlite3.Connection, record: int) -> None:
+    """The value no longer holds."""
+    db.execute("DELETE FROM pointer WHERE record = ?", (record,))

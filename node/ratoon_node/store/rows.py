@@ -1,0 +1,104 @@
+"""The small vocabularies of the store and the rows that readers get."""
+
+from __future__ import annotations
+
+from enum import IntEnum, IntFlag
+from typing import Any, NamedTuple
+
+from ratoon_protocol.status import Status
+
+
+class Bytes(IntEnum):
+    """Where a record's payload is. Apart from status and disposition (R-58)."""
+
+    HERE = 0
+    WANTED = 1
+    INVALID = 2  # fits its hash, is no valid body: never wanted
+    ERASED = 3  # deleted by its author
+    DROPPED = 4  # not kept: superseded, refused by policy, behind the horizon
+
+
+class Flag(IntFlag):
+    """Why a record has its status; kept so that one change can be applied without the rest."""
+
+    REVOKED = 1
+    CAPPED = 2
+    DELETED = 4
+    BEATEN = 8  # a higher (created_ms, id) of its slot competes
+    VANISHED = 16
+
+
+class What(IntEnum):
+    """One line of the journal."""
+
+    ADDED = 0  # a header entered
+    BYTES = 1  # its payload arrived
+    STATUS = 2  # status or disposition changed
+    REMOVED = 3  # the header itself went (vanish); id and created_ms stand in the line
+    ACCOUNT = 4  # a whole account: carried or not, masked or not
+    NODES = 5  # who is admitted
+
+
+class Change(NamedTuple):
+    """One journal line, as subscribers get it after the commit.
+
+    `member`: the header is in its scope's set now. `shown`: it can be read in timelines now.
+    """
+
+    n: int
+    what: What
+    id: bytes
+    account: bytes
+    kind: int
+    created_ms: int
+    member: bool
+    shown: bool
+
+
+class Row(NamedTuple):
+    """A record as stored; `account` and `chain` are this store's own numbers."""
+
+    n: int
+    id: bytes
+    account: int
+    chain: int
+    kind: int
+    seq: int
+    created_ms: int
+    slot: bytes | None
+    status: Status
+    flags: int
+    disposition: int
+    bytes_state: Bytes
+    shown: int | None
+    header: bytes
+    signature: bytes
+    payload: bytes | None
+
+
+#: Columns of `Row`, in its order.
+COLUMNS = ", ".join(Row._fields)
+
+
+_STATUS = Row._fields.index("status")
+_BYTES_STATE = Row._fields.index("bytes_state")
+
+
+def row(fields: tuple[Any, ...]) -> Row:
+    """A `Row` from what SQLite returns for `COLUMNS`."""
+    return Row(*fields)._replace(
+        status=Status(fields[_STATUS]), bytes_state=Bytes(fields[_BYTES_STATE])
+    )
+
+
+def status_of(flags: int) -> Status:
+    """The status that the flags spell, first match (R-53)."""
+    if flags & (Flag.VANISHED | Flag.DELETED):
+        return Status.GONE
+    if flags & Flag.REVOKED:
+        return Status.REVOKED
+    if flags & Flag.CAPPED:
+        return Status.CAPPED
+    if flags & Flag.BEATEN:
+        return Status.SUPERSEDED
+    return Status.LIVE

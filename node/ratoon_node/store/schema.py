@@ -1,0 +1,189 @@
+"""The tables, as numbered migrations; each runs in one transaction and is never edited again."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from ratoon_node.errors import NodeError
+from ratoon_protocol.errors import Code
+
+_TABLES = """
+CREATE TABLE account (
+  n INTEGER PRIMARY KEY,
+  id BLOB NOT NULL UNIQUE,
+  first_seen_ms INTEGER NOT NULL,
+  head BLOB,                           -- the identity operation that rules now
+  vanished_ms INTEGER,                 -- created_ms of a vanish that is the head
+  vanish_final INTEGER NOT NULL DEFAULT 0,  -- 1: rank 0 signed it, bytes and headers go at once
+  judged INTEGER NOT NULL DEFAULT 1    -- 0: a change of authority is still being applied
+);
+CREATE TABLE chain (
+  n INTEGER PRIMARY KEY,
+  account INTEGER NOT NULL REFERENCES account(n),
+  key BLOB NOT NULL,
+  lane INTEGER NOT NULL,
+  forked INTEGER NOT NULL DEFAULT 0,   -- 1: two records with one seq are held
+  suspect INTEGER NOT NULL DEFAULT 0,  -- 1: hidden until a change of authority is applied
+  UNIQUE (account, key, lane)
+);
+CREATE TABLE record (
+  n INTEGER PRIMARY KEY,
+  id BLOB NOT NULL,
+  account INTEGER NOT NULL,
+  chain INTEGER NOT NULL,
+  kind INTEGER NOT NULL,
+  seq INTEGER NOT NULL,
+  created_ms INTEGER NOT NULL,
+  slot BLOB,
+  status INTEGER NOT NULL,
+  flags INTEGER NOT NULL,              -- why: Flag bits
+  disposition INTEGER NOT NULL,
+  bytes_state INTEGER NOT NULL,
+  shown INTEGER,                       -- journal position at which it became readable in timelines
+  header BLOB NOT NULL,
+  signature BLOB NOT NULL,
+  payload BLOB
+);
+CREATE UNIQUE INDEX record_id ON record(id);
+CREATE INDEX record_chain ON record(chain, seq, created_ms);
+CREATE INDEX record_slot ON record(account, slot, created_ms) WHERE slot IS NOT NULL;
+CREATE INDEX record_shown ON record(shown) WHERE shown IS NOT NULL;
+CREATE INDEX record_author ON record(account, shown) WHERE shown IS NOT NULL;
+CREATE INDEX record_identity ON record(account) WHERE kind = 272;
+CREATE TABLE wanted (
+  record INTEGER PRIMARY KEY,
+  ask_ms INTEGER NOT NULL,             -- when it may be asked of everybody again
+  asks INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX wanted_due ON wanted(ask_ms);
+CREATE TABLE journal (
+  n INTEGER PRIMARY KEY,
+  what INTEGER NOT NULL,
+  record INTEGER,
+  account INTEGER,
+  id BLOB,                             -- with created_ms: a header that is no longer here
+  created_ms INTEGER
+);
+CREATE TABLE position (consumer TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE erasure (
+  target BLOB NOT NULL,
+  record INTEGER NOT NULL,             -- the delete that names it
+  PRIMARY KEY (target, record)
+) WITHOUT ROWID;
+CREATE INDEX erasure_record ON erasure(record);
+CREATE TABLE pointer (
+  record INTEGER PRIMARY KEY,          -- a live value of a slot, and what it is about
+  account INTEGER NOT NULL,
+  kind INTEGER NOT NULL,
+  target BLOB NOT NULL,
+  state INTEGER NOT NULL,              -- 0: it says "no longer" (unfollowed, hosting ended)
+  created_ms INTEGER NOT NULL
+);
+CREATE INDEX pointer_from ON pointer(account, kind, target);
+CREATE INDEX pointer_to ON pointer(target, kind);
+CREATE TABLE account_key (
+  key BLOB NOT NULL,
+  account INTEGER NOT NULL,
+  rank INTEGER NOT NULL,
+  PRIMARY KEY (key, account)
+) WITHOUT ROWID;
+
+CREATE TABLE decision (
+  n INTEGER PRIMARY KEY,
+  record INTEGER NOT NULL,
+  verdict INTEGER NOT NULL,
+  reason TEXT NOT NULL,
+  rule TEXT NOT NULL,
+  policy TEXT NOT NULL,
+  at_ms INTEGER NOT NULL
+);
+CREATE INDEX decision_record ON decision(record);
+CREATE TABLE block (
+  subject TEXT NOT NULL,               -- account, node, domain, word
+  entity TEXT NOT NULL,
+  verdict INTEGER NOT NULL,            -- 0: an allow, which beats every block
+  reason TEXT NOT NULL,
+  made_by TEXT NOT NULL,
+  at_ms INTEGER NOT NULL,
+  expires_ms INTEGER,
+  PRIMARY KEY (subject, entity)
+) WITHOUT ROWID;
+CREATE TABLE peer (
+  node BLOB PRIMARY KEY,
+  address TEXT,                        -- where the operator or the last good link found it
+  added INTEGER NOT NULL DEFAULT 0,    -- 1: by the operator
+  linked_ms INTEGER,                   -- when it last proved itself on a link
+  provider TEXT,                       -- as the operator confirmed it; NULL counts for nothing
+  country TEXT,
+  useful INTEGER NOT NULL DEFAULT 0,
+  faults INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE TABLE ack (
+  record INTEGER NOT NULL,
+  node BLOB NOT NULL,
+  code TEXT NOT NULL,
+  at_ms INTEGER NOT NULL,
+  PRIMARY KEY (record, node)
+) WITHOUT ROWID;
+CREATE TABLE budget (
+  node BLOB NOT NULL,
+  day INTEGER NOT NULL,
+  accounts INTEGER NOT NULL,
+  headers INTEGER NOT NULL,
+  PRIMARY KEY (node, day)
+) WITHOUT ROWID;
+CREATE TABLE invite (
+  code TEXT PRIMARY KEY,
+  uses INTEGER NOT NULL,
+  made_ms INTEGER NOT NULL,
+  expires_ms INTEGER,
+  note TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+
+#: Append only: a database remembers how many of these it has run.
+MIGRATIONS: tuple[str, ...] = (_TABLES,)
+
+
+def version(db: sqlite3.Connection) -> int:
+    """How many migrations this database has run."""
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def migrate(db: sqlite3.Connection) -> int:
+    """Run what is missing, each in its own transaction; returns how many ran.
+
+    Raises `NodeError(internal)` for a database written by a newer program.
+    """
+    at = version(db)
+    if at > len(MIGRATIONS):
+        raise NodeError(
+            Code.INTERNAL,
+            safe=f"this database has schema {at}, this program knows {len(MIGRATIONS)}: "
+            "run a newer program, or restore the backup made before the upgrade",
+        )
+    for number, script in enumerate(MIGRATIONS[at:], start=at + 1):
+        db.execute("BEGIN EXCLUSIVE")
+        try:
+            for statement in _statements(script):
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version = {number}")
+            db.execute("COMMIT")
+        except BaseException:
+            db.execute("ROLLBACK")
+            raise
+    return len(MIGRATIONS) - at
+
+
+def _statements(script: str) -> list[str]:
+    """`executescript` would commit on its own, so the script is cut at complete statements."""
+    found: list[str] = []
+    pending = ""
+    for line in script.splitlines():
+        pending += line + "\n"
+        if sqlite3.complete_statement(pending):
+            found.append(pending)
+            pending = ""
+    return found

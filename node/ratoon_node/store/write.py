@@ -1,0 +1,265 @@
+"""Changes to the store, inside the gate's transaction. Only `ingest` may import this.
+
+`Tx` lives for one transaction: it hands out journal positions and collects the changes that
+are told to subscribers once the commit is on disk.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from ratoon_node.store.rows import COLUMNS, Bytes, Change, Flag, Row, What, row, status_of
+from ratoon_protocol import kinds
+from ratoon_protocol.kinds import Scope
+from ratoon_protocol.record import Record
+from ratoon_protocol.status import Status
+
+#: Kinds whose records appear in timelines.
+TIMELINE_KINDS = frozenset({kinds.POST, kinds.REPOST, kinds.SEALED_POST})
+# The strongest disposition whose bytes anybody may read (accept, label, limit).
+READABLE_MAX = 2
+
+
+class Tx:
+    """One transaction's journal and the statements that go with it."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self.db = db
+        self.changes: list[Change] = []
+        self.erased = False
+        self._next = int(db.execute("SELECT coalesce(max(n), 0) FROM journal").fetchone()[0]) + 1
+
+    # --- journal -------------------------------------------------------------------------
+
+    def log(
+        self, what: What, stored: Row, account: bytes, member: bool, shown: bool | None = None
+    ) -> int:
+        """Append a line about a record; returns its position."""
+        at = self._append(what, stored.n, stored.account, None, None)
+        if shown is None:
+            shown = stored.shown is not None
+        self.changes.append(
+            Change(at, what, stored.id, account, stored.kind, stored.created_ms, member, shown)
+        )
+        return at
+
+    def log_account(self, what: What, number: int, account: bytes) -> int:
+        """Append a line about a whole account, or (with number 0) about who is admitted."""
+        at = self._append(what, None, number or None, None, None)
+        self.changes.append(Change(at, what, b"", account, 0, 0, False, False))
+        return at
+
+    def _append(
+        self,
+        what: What,
+        record: int | None,
+        account: int | None,
+        id_: bytes | None,
+        created_ms: int | None,
+    ) -> int:
+        at = self._next
+        self._next += 1
+        self.db.execute(
+            "INSERT INTO journal (n, what, record, account, id, created_ms)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (at, what, record, account, id_, created_ms),
+        )
+        return at
+
+    @property
+    def next_position(self) -> int:
+        """The position the next journal line will get."""
+        return self._next
+
+    # --- accounts and chains -------------------------------------------------------------
+
+    def add_account(self, account: bytes, now_ms: int) -> int:
+        """A new account row; returns its number."""
+        found = self.db.execute(
+            "INSERT INTO account (id, first_seen_ms) VALUES (?, ?)", (account, now_ms)
+        )
+        return int(found.lastrowid or 0)
+
+    def set_head(
+        self, number: int, head: bytes, vanished_ms: int | None, vanish_final: bool
+    ) -> None:
+        """Which identity operation rules, and whether it is a vanish."""
+        self.db.execute(
+            "UPDATE account SET head = ?, vanished_ms = ?, vanish_final = ? WHERE n = ?",
+            (head, vanished_ms, vanish_final, number),
+        )
+
+    def suspect(self, number: int, chains: list[int]) -> None:
+        """A change of authority waits to be applied: these chains are hidden until then."""
+        self.db.execute("UPDATE account SET judged = 0 WHERE n = ?", (number,))
+        self.db.executemany("UPDATE chain SET suspect = 1 WHERE n = ?", [(n,) for n in chains])
+
+    def set_judged(self, number: int) -> None:
+        """Every stored status of the account follows its head again."""
+        self.db.execute("UPDATE account SET judged = 1 WHERE n = ?", (number,))
+        self.db.execute("UPDATE chain SET suspect = 0 WHERE account = ?", (number,))
+
+    def set_account_keys(self, number: int, keys: list[tuple[bytes, int]]) -> None:
+        """The account keys that recovery words are looked up by: (key, rank)."""
+        self.db.execute("DELETE FROM account_key WHERE account = ?", (number,))
+        self.db.executemany(
+            "INSERT INTO account_key (key, account, rank) VALUES (?, ?, ?)",
+            [(key, number, rank) for key, rank in keys],
+        )
+
+    def add_chain(self, account: int, key: bytes, lane: int) -> int:
+        """A new chain row; returns its number."""
+        found = self.db.execute(
+            "INSERT INTO chain (account, key, lane) VALUES (?, ?, ?)", (account, key, lane)
+        )
+        return int(found.lastrowid or 0)
+
+    def set_forked(self, chain: int) -> None:
+        """Two records with one seq are held: evidence, no verdict (R-36)."""
+        self.db.execute("UPDATE chain SET forked = 1 WHERE n = ?", (chain,))
+
+    # --- records -------------------------------------------------------------------------
+
+    def add_record(
+        self,
+        record: Record,
+        account: int,
+        chain: int,
+        flags: int,
+        disposition: int,
+        bytes_: Bytes,
+        keep_payload: bool,
+    ) -> Row:
+        """Insert a header, with its payload if it is kept here."""
+        header = record.header
+        status = status_of(flags)
+        shown = self._shown_now(header.kind, status, disposition, bytes_)
+        payload = record.payload if keep_payload else None
+        values = (
+            record.id,
+            account,
+            chain,
+            header.kind,
+            header.seq,
+            header.created_ms,
+            header.slot,
+            int(status),
+            flags,
+            disposition,
+            int(bytes_),
+            shown,
+            record.header_bytes,
+            record.signature,
+            payload,
+        )
+        found = self.db.execute(
+            "INSERT INTO record (id, account, chain, kind, seq, created_ms, slot, status, flags,"
+            " disposition, bytes_state, shown, header, signature, payload)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            values,
+        )
+        number = int(found.lastrowid or 0)
+        return Row(number, *values[:7], status, flags, disposition, bytes_, *values[11:])
+
+    def set_standing(
+        self, stored: Row, flags: int, disposition: int, bytes_: Bytes, payload: bytes | None
+    ) -> Row:
+        """Write a record's new standing; returns the row as it is now.
+
+        `payload` is what stays: None removes the bytes from the row (secure_delete zeroes them;
+        the caller's commit is followed by a checkpoint that empties the log).
+        """
+        status = status_of(flags)
+        shown = stored.shown
+        visible = self._shown_now(stored.kind, status, disposition, bytes_)
+        if visible is None or shown is None:
+            shown = visible
+        if payload is None and stored.payload is not None:
+            self.erased = True
+        self.db.execute(
+            "UPDATE record SET status = ?, flags = ?, disposition = ?, bytes_state = ?, shown = ?,"
+            " payload = ? WHERE n = ?",
+            (int(status), flags, disposition, int(bytes_), shown, payload, stored.n),
+        )
+        return stored._replace(
+            status=status,
+            flags=flags,
+            disposition=disposition,
+            bytes_state=bytes_,
+            shown=shown,
+            payload=payload,
+        )
+
+    def _shown_now(self, kind: int, status: Status, disposition: int, bytes_: Bytes) -> int | None:
+        """The timeline position of a record that becomes readable with the next journal line."""
+        readable = (
+            kind in TIMELINE_KINDS
+            and status is Status.LIVE
+            and bytes_ is Bytes.HERE
+            and disposition <= READABLE_MAX
+        )
+        return self._next if readable else None
+
+    def remove_record(self, stored: Row, account: bytes) -> None:
+        """Take a header out altogether (vanish, R-84); the journal keeps its id for the sets."""
+        for table in ("pointer", "wanted", "ack", "decision", "erasure"):
+            self.db.execute(f"DELETE FROM {table} WHERE record = ?", (stored.n,))
+        self.db.execute("DELETE FROM record WHERE n = ?", (stored.n,))
+        self.erased = True
+        at = self._append(What.REMOVED, None, stored.account, stored.id, stored.created_ms)
+        self.changes.append(
+            Change(
+                at, What.REMOVED, stored.id, account, stored.kind, stored.created_ms, False, False
+            )
+        )
+
+    def rows(self, sql: str, *parameters: object) -> list[Row]:
+        """Records by a condition (`sql` follows `WHERE`)."""
+        found = self.db.execute(f"SELECT {COLUMNS} FROM record WHERE {sql}", parameters)
+        return [row(fields) for fields in found]
+
+    # --- what goes with a record ---------------------------------------------------------
+
+    def want(self, record: int, ask_ms: int) -> None:
+        """Ask others for a record's bytes from `ask_ms` on."""
+        self.db.execute(
+            "INSERT INTO wanted (record, ask_ms) VALUES (?, ?) ON CONFLICT DO NOTHING",
+            (record, ask_ms),
+        )
+
+    def want_no_more(self, record: int) -> None:
+        """The bytes came, or nobody should be asked for them."""
+        self.db.execute("DELETE FROM wanted WHERE record = ?", (record,))
+
+    def decide(
+        self, record: int, verdict: int, reason: str, rule: str, policy: str, at_ms: int
+    ) -> None:
+        """Keep why policy did what it did."""
+        self.db.execute(
+            "INSERT INTO decision (record, verdict, reason, rule, policy, at_ms)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (record, verdict, reason, rule, policy, at_ms),
+        )
+
+    def spend(self, node: bytes, day: int, accounts: int, headers: int) -> None:
+        """Charge a node's budget of one day."""
+        self.db.execute(
+            "INSERT INTO budget (node, day, accounts, headers) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (node, day) DO UPDATE SET"
+            " accounts = accounts + excluded.accounts, headers = headers + excluded.headers",
+            (node, day, accounts, headers),
+        )
+
+
+def in_set(kind: int, flags: int) -> bool:
+    """Whether a header of a carried account is in its scope's set (R-61).
+
+    Everything that verified is, whatever policy made of it; not what is above the cap, and not
+    what a vanish took, so that nodes with and without those headers still agree.
+    """
+    return not flags & (Flag.CAPPED | Flag.VANISHED)
+
+
+def scope(kind: int) -> Scope:
+    """The scope whose set a kind belongs to."""
+    return kinds.kind_class(kind).scope

@@ -1,0 +1,42 @@
+"""The gate on a real store: what is stored, refused, erased, and in which order it may come."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from ratoon_node.ingest.submission import Origin, Way
+from ratoon_node.store import read
+from ratoon_protocol import kinds
+from tests.node.world import Clock, join, person, running
+
+API = Origin(Way.API)
+LINK = Origin(Way.LINK, b"p" * 32)
+
+
+async def test_a_post_is_stored_once_and_then_known(tmp_path: Path) -> None:
+    async with running(tmp_path) as node:
+        clock = node.runtime.clock
+        assert isinstance(clock, Clock)
+        ann = person(node.settings.network_bytes, random.Random(2), clock)
+        await join(node, ann)
+        post = ann.post("hello")
+        first = await node.gate.submit([post.encode()], API)
+        second = await node.gate.submit([post.encode()], API)
+        assert [first[0].code, second[0].code] == ["stored", "duplicate"]
+        rows = await node.db.read(lambda db: read.shown(db, 2**53, 10))
+        assert [row.id for row in rows] == [post.id]
+
+
+async def test_a_deleted_post_leaves_no_byte(tmp_path: Path) -> None:
+    async with running(tmp_path) as node:
+        clock = node.runtime.clock
+        assert isinstance(clock, Clock)
+        ann = person(node.settings.network_bytes, random.Random(2), clock)
+        await join(node, ann)
+        post = ann.post("a sentence that must go")
+        delete = ann.sign(kinds.DELETE, {"ids": [post.id]})
+        outcomes = await node.gate.submit([post.encode(), delete.encode()], API)
+        assert [outcome.code for outcome in outcomes] == ["stored", "stored"]
+        again = await node.gate.submit([post.encode()], API)
+        assert again[0].code == "gone"
