@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ratoon_node.policy.facts import Facts
 from ratoon_protocol import kinds
 from ratoon_protocol.record import Header
@@ -23,5 +25,5 @@ def header(account: bytes = ident(1), kind: int = kinds.POST, payload_len: int =
     return Header(0, b"ratoon\0\1", kind, account, key, 1, None, NOW_MS, slot, payload_len, hash_)
 
 
-def facts(*texts: str, **known: object) -> Facts:
-    return Facts(now_ms=NOW_MS, texts=texts)._replace(**known)
+def facts(*texts: Any, **known: Any) -> Facts:
+    return Facts(now_ms=NOW_MS, texts=texts, **known)

@@ -30,7 +30,13 @@ def number(n: int) -> bytes:
 def test_each_way_in_has_its_class():
     found = Admission([A], [A, B], {A: [C, B], B: [D]})
     classes = [found.class_of(node) for node in (A, B, C, D, E)]
-    assert classes == [NodeClass.ADDED, NodeClass.LINKED, NodeClass.VOUCHED, NodeClass.VOUCHED, None]
+    assert classes == [
+        NodeClass.ADDED,
+        NodeClass.LINKED,
+        NodeClass.VOUCHED,
+        NodeClass.VOUCHED,
+        None,
+    ]
     assert found.admits(C)
     assert not found.admits(E)
 
