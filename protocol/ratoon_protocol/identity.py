@@ -262,7 +262,9 @@ class IdentityLog:
     def _cut(self, parents: Iterable[Node]) -> list[bytes]:
         """Keep the best children of each, whatever came first (R-48); gives what went."""
         dropped: list[bytes] = []
-        for parent in parents:
+        for parent in sorted(parents, key=lambda node: node.place):
+            if parent.op.id not in self._nodes:
+                continue  # went with a subtree above it
             ranked = sorted(parent.children, key=lambda node: node.score)
             parent.children = ranked[:OPERATION_CHILDREN_MAX]
             for child in ranked[OPERATION_CHILDREN_MAX:]:
@@ -272,11 +274,11 @@ class IdentityLog:
         return dropped
 
     def _forget(self, node: Node) -> None:
-        if self._nodes.pop(node.op.id, None):
-            for key in node.listed | node.standings.keys():
-                self._named[key].remove(node)
-                if not self._named[key]:
-                    del self._named[key]
+        del self._nodes[node.op.id]
+        for key in node.listed | node.standings.keys():
+            self._named[key].remove(node)
+            if not self._named[key]:
+                del self._named[key]
 
     def _keep_pending(self, ops: list[Operation]) -> None:
         """Those of keys seen here first: others can be made by anyone, to crowd them out."""
