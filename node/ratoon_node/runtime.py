@@ -164,16 +164,14 @@ class Spawner:
 
 @dataclass(frozen=True)
 class Runtime:
-    """All seams of one node together.
+    """All seams of one node together; the store brings threads of its own.
 
-    `store` has one thread (the writer), `readers` several, `signatures` checks in parallel.
+    `signatures` checks many at once.
     """
 
     clock: Clock
     random: random.Random
     spawner: Spawner
-    store: Executor
-    readers: Executor
     signatures: Executor
 
     @property
@@ -184,19 +182,14 @@ class Runtime:
     async def close(self) -> None:
         """End the tasks, then the threads they used."""
         await self.spawner.cancel_all()
-        for executor in (self.signatures, self.readers, self.store):
-            executor.close()
+        self.signatures.close()
 
 
-def system_runtime(
-    *, readers: int, signature_threads: int, crashed: Crashed = log_crash
-) -> Runtime:
+def system_runtime(*, signature_threads: int, crashed: Crashed = log_crash) -> Runtime:
     """The real thing: the machine's clock and randomness, and threads of its own."""
     return Runtime(
         clock=SystemClock(),
         random=random.SystemRandom(),
         spawner=Spawner(crashed),
-        store=ThreadExecutor(1, "store"),
-        readers=ThreadExecutor(readers, "readers"),
         signatures=ThreadExecutor(signature_threads, "signatures"),
     )

@@ -1,4 +1,4 @@
-"""What two linked nodes say to each other: one tuple a frame (R-74). `framing` spells them."""
+"""What two linked nodes say to each other: one tuple a frame (R-73). `framing` spells them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from ratoon_protocol.keys import Context, signed_bytes
 
 # Scopes whose records are counted in a hello: private ones are nobody else's business.
 COUNTED_SCOPES: Final = 3
+# What a reconciliation may be about beside the scopes of kinds: all public of one account.
+SCOPE_ACCOUNT: Final = 4
 CARRY_ALL: Final = "all"
 FIND_ACCOUNT: Final = 0
 FIND_ACCOUNT_KEY: Final = 1
@@ -82,7 +84,7 @@ class Statement(NamedTuple):
 
 
 class Intro(NamedTuple):
-    """Who I am: own identity log and node record (encoded records), and the proof (R-72)."""
+    """Who I am: own identity log and node record (encoded records), and the proof (R-74)."""
 
     identity: tuple[bytes, ...]
     node: bytes
@@ -185,7 +187,8 @@ class Find(NamedTuple):
 class Reconcile(NamedTuple):
     """A reconciliation message. Odd numbers are the dialer's sessions, even the acceptor's.
 
-    `account` is set for the scope of one account only; `since_s` counts from 2020-01-01.
+    `scope` is a `kinds.Scope` or SCOPE_ACCOUNT; the last and PRIVATE name an `account`, the others
+    do not. `since_s` counts from 2020-01-01.
     """
 
     number: int

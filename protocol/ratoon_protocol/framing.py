@@ -51,6 +51,7 @@ from ratoon_protocol.fields import (
 )
 from ratoon_protocol.frames import (
     FIND_ACCOUNT_KEY,
+    SCOPE_ACCOUNT,
     Ack,
     Admitted,
     Answer,
@@ -166,7 +167,7 @@ _SHAPES: Final = (
         Reconcile,
         (
             read_positive,
-            one_of(Scope.PRIVATE),
+            one_of(SCOPE_ACCOUNT),
             or_nil(ID),
             read_int,
             bytes_upto(RECONCILE_FRAME_BYTES_MAX),
@@ -219,7 +220,10 @@ def _read_fields(number: int, fields: list[Value], size: int) -> Frame:
         raise LinkError(Code.UNSUPPORTED, "version")  # before the shape: it may be another one
     if len(fields) != len(shape.readers):
         raise bad(f"{shape.type.name} of {len(fields)} fields")
-    return shape.frame(*(read(value) for read, value in zip(shape.readers, fields, strict=True)))
+    frame = shape.frame(*(read(value) for read, value in zip(shape.readers, fields, strict=True)))
+    if type(frame) is Reconcile and (frame.account is None) != (frame.scope < Scope.PRIVATE):
+        raise bad("a scope with an account too many or missing")
+    return frame
 
 
 def encode(frame: Frame) -> bytes:

@@ -1,4 +1,4 @@
-"""How a node proves on a link that it is the account it says it is (R-72).
+"""How a node proves on a link that it is the account it says it is (R-74).
 
 The Noise handshake proves that the peer holds a static key, no more. So each side signs, with a
 device key that may `serve`, the static key, the handshake's hash and its own side, and shows the

@@ -1,4 +1,4 @@
-"""Whether the peer of a link is still there, and still answers (R-75)."""
+"""Whether the peer of a link is still there, and still answers (R-79)."""
 
 from __future__ import annotations
 

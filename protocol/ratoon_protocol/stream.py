@@ -1,4 +1,4 @@
-"""The secure stream of a link: a Noise XX handshake, then frames cut out of its messages (R-71).
+"""The secure stream of a link: a Noise XX handshake, then frames cut out of its messages (R-72).
 
     stream := { length: 4 bytes big-endian, frame }        each way, through Noise messages
 

@@ -186,7 +186,7 @@ async def test_a_closed_executor_finished_its_work_and_takes_no_more(spawner):
 
 
 async def test_the_real_runtime_bundles_the_system_and_closes_whole():
-    runtime = system_runtime(readers=2, signature_threads=2)
+    runtime = system_runtime(signature_threads=2)
     assert isinstance(runtime.clock, SystemClock)
     assert isinstance(runtime.random, random.SystemRandom)
     waiting = runtime.spawn(asyncio.Event().wait(), "wait")

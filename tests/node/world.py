@@ -81,8 +81,6 @@ def runtime(clock: Clock, rng: random.Random) -> Runtime:
         clock=clock,
         random=rng,
         spawner=Spawner(),
-        store=ThreadExecutor(1, "store"),
-        readers=ThreadExecutor(1, "readers"),
         signatures=ThreadExecutor(2, "signatures"),
     )
 

@@ -26,7 +26,7 @@ PUT_OFF = re.compile(
 )
 # The places of the node that touch the outside: they make the clock, the randomness and the tasks
 # that the rest is given. `operate` runs other programs (a demo's nodes, a backup's copy).
-EDGES = frozenset({"__main__", "app", "cli", "clock", "operate"})
+EDGES = frozenset({"__main__", "app", "cli", "runtime", "operate"})
 # Calls the core may not make, by the module they come from; None is all of it.
 OUTSIDE: dict[str, frozenset[str] | None] = {
     "time": None,

@@ -18,13 +18,13 @@ from tests.node.policy import twin
 from tests.node.policy.records import BODY, NOW_MS, header, ident
 
 # Few of each, so that conditions and facts meet often.
-IDS = st.integers(1, 4).map(ident)
-WORDS = st.sampled_from(["a", "b", "c", "я", "我"])
+IDS = st.integers(1, 3).map(ident)
+WORDS = st.sampled_from(["a", "b", "我"])
 PHRASES = st.lists(WORDS, min_size=1, max_size=3).map(tuple)
-TEXTS = st.lists(st.sampled_from(["a", "B", "c", "Я", "我", "-"]), max_size=6).map(" ".join)
-DOMAINS = st.sampled_from(["x", "y.x", "z.y.x", "y", "w.y"])
+TEXTS = st.lists(st.sampled_from(["a", "B", "我", "-"]), max_size=6).map(" ".join)
+DOMAINS = st.sampled_from(["x", "y.x", "z.y.x"])
 TAGS = st.sampled_from(["t", "u"])
-PATTERNS = st.sampled_from(["a", "^b", "c$", "(?i)я", "a.*b"])
+PATTERNS = st.sampled_from(["a", "^b", "B$", "(?i)b", "a.*b"])
 SMALL = st.integers(0, 3)
 BOUND = st.none() | SMALL
 FLAG = st.none() | st.booleans()
@@ -69,7 +69,8 @@ ENTITIES = {
     Subject.WORD: PHRASES.map(" ".join),
 }
 EXPIRY = st.sampled_from([None, None, NOW_MS - 1, NOW_MS, NOW_MS + 1])
-ENTRY = st.sampled_from(list(Subject)).flatmap(
+# Words thrice: they have the most ways to meet, or to miss, a text.
+ENTRY = st.sampled_from([*Subject, Subject.WORD, Subject.WORD]).flatmap(
     lambda subject: st.builds(
         ListEntry,
         st.just(subject),
@@ -79,7 +80,7 @@ ENTRY = st.sampled_from(list(Subject)).flatmap(
         EXPIRY,
     )
 )
-ENTRIES = st.lists(ENTRY, max_size=5).map(tuple)
+ENTRIES = st.lists(ENTRY, max_size=6).map(tuple)
 NODES = st.lists(IDS, max_size=3, unique=True).map(tuple)
 FACTS = st.builds(
     Facts,
