@@ -1,4 +1,4 @@
-"""What the body of each kind must look like (R-90 to R-119).
+"""What the body of each kind must look like (R-90 to R-114).
 
 One table a kind: field name, what it must be, whether it must be there. Keys that a table does
 not name are kept and ignored, so a later version can add fields. A body that breaks its table is

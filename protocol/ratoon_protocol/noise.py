@@ -1,4 +1,4 @@
-"""Noise_XX_25519_ChaChaPoly_SHA256 without I/O: bytes and keys in, bytes out (R-90).
+"""Noise_XX_25519_ChaChaPoly_SHA256 without I/O: bytes and keys in, bytes out (R-71).
 
     -> e
     <- e, ee, s, es

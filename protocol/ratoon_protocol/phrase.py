@@ -1,4 +1,4 @@
-"""The recovery phrase: 24 English words of BIP-39 for 32 random bytes, and its keys (R-19).
+"""The recovery phrase: 24 English words of BIP-39 for 32 random bytes, and its keys (R-125).
 
 Keys are derived from the *entropy* (the 32 bytes that the words spell), with HKDF-SHA256 and one
 label a key. BIP-39's own step, PBKDF2 over the text of the words, is left out on purpose:

@@ -1,4 +1,4 @@
-"""Sealed envelopes: what a message, report, follower-keys or setting record carries (R-38).
+"""Sealed envelopes: what a message, report, follower-keys or setting record carries (R-38, R-121).
 
     envelope := [ suite: 1, commitment: bin(32), recipients, body: bin ]
     recipients := [ [ key_id: bin(8), sealed_key: bin(80) ], … ]   1 … 32, ascending, no key twice

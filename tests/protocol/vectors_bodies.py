@@ -154,7 +154,7 @@ def _by_table() -> Iterator[Found]:
         requirement = REQUIREMENT[kind]
         for field in least:
             rest = {key: value for key, value in least.items() if key != field}
-            yield f"{kinds.name(kind)}: no {field}", kind, requirement, rest, "bad_body"
+            yield f"{kinds.name(kind)}: without {field}", kind, requirement, rest, "bad_body"
         full = least | MOST.get(kind, {})
         for field, value in full.items():
             where = f"{kinds.name(kind)}: {field}"
@@ -366,7 +366,7 @@ def _operations() -> Iterator[Found]:
     many = [hashlib.sha256(bytes([n >> 8, n & 255])).digest() for n in range(300)]
     for field in OPERATION:
         rest = {key: value for key, value in OPERATION.items() if key != field}
-        yield f"identity: no {field}", kinds.IDENTITY, "R-41", rest, "bad_body"
+        yield f"identity: without {field}", kinds.IDENTITY, "R-41", rest, "bad_body"
         yield _operation(f"{field} of another type", "R-41", "bad_type", **{field: 1})
     yield _operation("prev_op of 31 bytes", "R-41", "bad_length", prev_op=bytes(31))
     yield _operation("vanish 0", "R-41", "bad_body", vanish=0)
@@ -468,7 +468,7 @@ def bodies() -> dict[str, Any]:
     """bodies.json: bodies as bytes, with those header fields that they are judged by."""
     faults = (*_by_table(), *_texts(), *_facets(), *_posts(), *_others(), *_operations())
     return {
-        "how": "decode `body` (depth at most 3), judge it for a header with kind, account, key, slot",
+        "how": "decode `body`, depth at most 3; judge it with kind, account, key, slot of a header",
         "account": ACCOUNT.hex(),
         "key": KEY.public.hex(),
         "valid": [_case(found) for found in (*_valid(), *_valid_operations())],

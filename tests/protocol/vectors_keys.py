@@ -19,8 +19,8 @@ Case = dict[str, Any]
 
 R_SIGNATURE = "R-17"  # the strict Ed25519 rule
 R_NEW_KEY = "R-18"  # keys that an identity operation lists
-R_PHRASE = "R-19"  # words, entropy and the keys derived from it
-R_LINK = "R-90"  # Noise XX inside a link
+R_PHRASE = "R-125"  # words, entropy and the keys derived from it
+R_LINK = "R-71"  # Noise XX inside a link
 
 VECTORS = Path(__file__).parents[2] / "protocol" / "vectors"
 

@@ -113,7 +113,7 @@ def _shapes() -> Iterator[tuple[str, str, bytes, str]]:
     yield "R-20", "signature nil", other_part(1, None), "bad_type"
     yield "R-20", "payload as text", other_part(2, "payload"), "bad_type"
     yield "R-20", "payload as a list", pack([header, signature, []]), "too_deep"
-    yield "R-20", "list head of 16 bits", b"\xdc\x00\x03" + good[1:], "non_canonical"
+    yield "R-20", "record: list head of 16 bits", b"\xdc\x00\x03" + good[1:], "non_canonical"
     yield "R-17", "signature of 63 bytes", other_part(1, signature[:63]), "bad_length"
     yield "R-17", "signature of 65 bytes", other_part(1, signature + b"\0"), "bad_length"
 
@@ -194,7 +194,7 @@ def _payloads() -> Iterator[tuple[str, str, bytes, str]]:
     yield "R-26", "payload cut", other_part(2, PAYLOAD[:-1]), "payload_mismatch"
     yield "R-26", "payload_len lies", record(payload_len=128), "payload_mismatch"
     yield "R-29", "payload a map", record(_filled({"salt": SALT})), "bad_type"
-    yield "R-29", "two parts", record(_filled([SALT, {"text": "a" * 80}])), "bad_length"
+    yield "R-29", "payload of two parts", record(_filled([SALT, {"text": "a" * 80}])), "bad_length"
     yield "R-29", "body a list", record(_padded([SALT, b"", ["a" * 32]])), "bad_type"
     yield "R-29", "salt as text", record(_padded(["a" * 16, b"", BODY])), "bad_type"
     yield "R-29", "padding nil", record(_filled([SALT, None, {"text": ""}])), "bad_type"

@@ -17,7 +17,7 @@ from tests.protocol import curve
 
 Case = dict[str, Any]
 
-R_SEALED = "R-38"  # envelopes
+R_SEALED = "R-121"  # envelopes
 
 KEM_ID = b"KEM" + (0x0020).to_bytes(2)
 HPKE_ID = b"HPKE" + b"".join(number.to_bytes(2) for number in (0x0020, 0x0001, 0x0001))
