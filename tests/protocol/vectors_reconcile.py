@@ -16,7 +16,7 @@ from ratoon_protocol.reconcile import Index, Reconciler, Window
 Case = dict[str, Any]
 Segment = dict[str, Any]
 
-R_RECONCILE = "R-77"
+R_RECONCILE = "R-78"
 VECTORS = Path(__file__).parents[2] / "protocol" / "vectors"
 
 HOW = (
