@@ -96,7 +96,7 @@ def resolve(effects: Effects, now_ms: int) -> Effect | None:
             continue
         if effect.verdict is Verdict.ACCEPT:
             return effect
-        if best is None or effect.verdict >= best.verdict:
+        if best is None or effect.verdict > best.verdict:
             best = effect
     return best
 
@@ -177,7 +177,7 @@ class Lists:
                     continue
                 if effect.verdict is Verdict.ACCEPT:
                     break
-                if best is None or effect.verdict >= best.verdict:
+                if best is None or effect.verdict > best.verdict:
                     best = Finding(effect.verdict, effect.reason, Subject.DOMAIN, name)
         return best
 
@@ -196,7 +196,7 @@ class Lists:
         for start, end, effect in found:
             if any(hit.start <= start and end <= hit.end for hit in allowed):
                 continue
-            if best is None or effect.verdict >= best.verdict:
+            if best is None or effect.verdict > best.verdict:
                 entity = " ".join(tokens[start:end])
                 best = Finding(effect.verdict, effect.reason, Subject.WORD, entity)
         return best

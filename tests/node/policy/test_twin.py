@@ -21,7 +21,7 @@ from tests.node.policy.records import BODY, NOW_MS, header, ident
 IDS = st.integers(1, 3).map(ident)
 WORDS = st.sampled_from(["a", "b", "我"])
 PHRASES = st.lists(WORDS, min_size=1, max_size=3).map(tuple)
-TEXTS = st.lists(st.sampled_from(["a", "B", "我", "-"]), max_size=6).map(" ".join)
+TEXTS = st.lists(st.sampled_from(["a", "B", "我", "-"]), min_size=3, max_size=6).map(" ".join)
 DOMAINS = st.sampled_from(["x", "y.x", "z.y.x"])
 TAGS = st.sampled_from(["t", "u"])
 PATTERNS = st.sampled_from(["a", "^b", "B$", "(?i)b", "a.*b"])
@@ -69,18 +69,29 @@ ENTITIES = {
     Subject.WORD: PHRASES.map(" ".join),
 }
 EXPIRY = st.sampled_from([None, None, NOW_MS - 1, NOW_MS, NOW_MS + 1])
-# Words thrice: they have the most ways to meet, or to miss, a text.
-ENTRY = st.sampled_from([*Subject, Subject.WORD, Subject.WORD]).flatmap(
-    lambda subject: st.builds(
-        ListEntry,
-        st.just(subject),
-        ENTITIES[subject],
-        VERDICTS,
-        st.sampled_from(["one", "two"]),
-        EXPIRY,
+
+
+def entries(*subjects: Subject):
+    one = st.sampled_from(subjects).flatmap(
+        lambda subject: st.builds(
+            ListEntry,
+            st.just(subject),
+            ENTITIES[subject],
+            VERDICTS,
+            st.sampled_from(["one", "two"]),
+            EXPIRY,
+        )
     )
+    return st.lists(one, min_size=1, max_size=6).map(tuple)
+
+
+# Apart as well as mixed: an account's entry would mostly hide what its words would have done.
+ENTRIES = st.one_of(
+    entries(Subject.WORD),
+    entries(Subject.DOMAIN),
+    entries(Subject.ACCOUNT, Subject.NODE),
+    entries(*Subject),
 )
-ENTRIES = st.lists(ENTRY, max_size=6).map(tuple)
 NODES = st.lists(IDS, max_size=3, unique=True).map(tuple)
 FACTS = st.builds(
     Facts,
@@ -93,8 +104,8 @@ FACTS = st.builds(
     first_post=st.booleans(),
     followed_locally=st.booleans(),
     referenced_accounts=st.lists(st.builds(Referenced, IDS, NODES), max_size=2).map(tuple),
-    texts=st.lists(TEXTS, max_size=2).map(tuple),
-    links=st.lists(DOMAINS.map("https://{}/a".format), max_size=2).map(tuple),
+    texts=st.lists(TEXTS, min_size=1, max_size=2).map(tuple),
+    links=st.lists(DOMAINS.map("https://{}/a".format), min_size=1, max_size=2).map(tuple),
     tags=st.lists(TAGS, max_size=2).map(tuple),
     mentions=SMALL,
 )
@@ -106,9 +117,9 @@ SEEN: Counter[str] = Counter()
 
 
 @settings(max_examples=700, suppress_health_check=[HealthCheck.too_slow])
-@given(RULES, ENTRIES, ENTRIES, HEADERS, BODIES, FACTS)
-def check(rules, entries, own, head, body, facts):
-    file = PolicyFile("v", rules, entries, Budgets())
+@given(st.just(()) | RULES, ENTRIES, st.just(()) | ENTRIES, HEADERS, BODIES, FACTS)
+def check(rules, listed, own, head, body, facts):
+    file = PolicyFile("v", rules, listed, Budgets())
     found = Policy(file).with_entries(own).judge(head, body, facts)
     assert found.policy_version == "v"
     expected = twin.judge(file, own, head, body, facts)
