@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from ratoon_protocol import identity, kinds
+from ratoon_protocol import kinds
+from ratoon_protocol.bodies import check_body
 from ratoon_protocol.errors import Code, IdentityError, ProtocolError, UsageError
 from ratoon_protocol.identity import (
-    AccountKey,
     Added,
     Authority,
     Form,
@@ -19,9 +18,20 @@ from ratoon_protocol.identity import (
     Operation,
     parse_operation,
 )
+from ratoon_protocol.keys import verify
 from ratoon_protocol.kinds import Capability, Lane
 from ratoon_protocol.limits import OPERATION_DEPTH_MAX, OPERATIONS_PENDING_MAX
-from ratoon_protocol.record import Body, Header, account_id
+from ratoon_protocol.record import (
+    Body,
+    Header,
+    Record,
+    account_id,
+    decode_payload,
+    decode_record,
+    signed_message,
+)
+from ratoon_protocol.status import judge
+from tests.protocol import vectors_identity
 from tests.protocol.histories import (
     ACCOUNT,
     DAY0_MS,
@@ -32,33 +42,26 @@ from tests.protocol.histories import (
     account_key,
     device,
     digest,
+    orders,
     public,
-    signing_key,
+)
+from tests.protocol.vectors_identity import (
+    ALLOWED,
+    FORBIDDEN,
+    KEYS,
+    SHAPES,
+    TIP,
+    UNPROVEN,
+    body_of,
+    device_rows,
+    header_of,
+    three_keys,
 )
 
 RETIRED, STOLEN = Form.RETIRED, Form.STOLEN
 
 
 # --- the shape of one operation ------------------------------------------------------------
-def body_of(**change: Any) -> Body:
-    bare: Body = {
-        "devices": [list(device("D1"))],
-        "handles": ["ann@example.org"],
-        "homes": [digest("home")],
-        "keys": [list(account_key("K0", 0)), list(account_key("K1", 1))],
-        "prev_op": digest("before"),
-        "revoked": [[public("D2"), 1, DAY0_MS]],
-        "tips": [[public("D2"), 2, 5, digest("tip")]],
-    }
-    return {name: value for name, value in (bare | change).items() if value is not ...}
-
-
-def header_of(signer: str = "K0", account: bytes = ACCOUNT, kind: int = kinds.IDENTITY) -> Header:
-    return Header(
-        0, NETWORK, kind, account, public(signer), 1, None, DAY0_MS, None, 64, digest("payload")
-    )
-
-
 def parsed(header: Header | None = None, **change: Any) -> Operation:
     return parse_operation(digest("op"), header or header_of(), body_of(**change))
 
@@ -83,63 +86,6 @@ def test_a_genesis_names_the_account_and_is_signed_by_its_first_key() -> None:
         assert error.value.code is Code.BAD_OPERATION
 
 
-def devices(**change: Any) -> list[list[Any]]:
-    return [list(device("D1")._replace(**change))]
-
-
-KEYS = [list(account_key(f"K{rank}", rank)) for rank in range(8)]
-ROW = list(account_key("K0", 0))
-TIP = [public("D2"), 2, 5, digest("tip")]
-REVOKED = [public("D2"), 1, DAY0_MS]
-
-SHAPES: list[tuple[dict[str, Any], Code]] = [
-    *(({name: ...}, Code.BAD_BODY) for name in body_of()),
-    *(({name: 7}, Code.BAD_TYPE) for name in body_of()),
-    ({"prev_op": bytes(31)}, Code.BAD_LENGTH),
-    ({"vanish": 0}, Code.BAD_BODY),
-    ({"vanish": None}, Code.BAD_BODY),
-    ({"keys": [7]}, Code.BAD_TYPE),
-    ({"keys": [ROW[:2]]}, Code.BAD_LENGTH),
-    ({"keys": [["0", *ROW[1:]]]}, Code.BAD_TYPE),
-    ({"keys": [[8, *ROW[1:]]]}, Code.OUT_OF_RANGE),
-    ({"keys": [[0, "key", ROW[2]]]}, Code.BAD_TYPE),
-    ({"keys": [[0, bytes(31), ROW[2]]]}, Code.BAD_LENGTH),
-    ({"keys": [[0, ROW[1], bytes(63)]]}, Code.BAD_LENGTH),
-    ({"keys": [*KEYS, KEYS[0]]}, Code.TOO_MANY),
-    ({"keys": []}, Code.BAD_OPERATION),
-    ({"keys": KEYS[1:]}, Code.BAD_OPERATION),
-    ({"keys": [KEYS[0], list(account_key("K1", 0))]}, Code.BAD_OPERATION),
-    ({"keys": [KEYS[0], list(account_key("K0", 1))]}, Code.BAD_OPERATION),
-    ({"keys": [KEYS[0], list(account_key("D1", 1))]}, Code.BAD_OPERATION),
-    ({"keys": [KEYS[0], list(account_key("D2", 1))]}, Code.BAD_OPERATION),
-    ({"devices": devices() * 33}, Code.TOO_MANY),
-    ({"devices": devices() * 2}, Code.BAD_OPERATION),
-    ({"devices": devices(key=public("D2"))}, Code.BAD_OPERATION),
-    ({"devices": devices(capabilities=1 << Capability.ACCOUNT)}, Code.OUT_OF_RANGE),
-    ({"devices": devices(capabilities=1 << Capability.NONE)}, Code.OUT_OF_RANGE),
-    ({"devices": devices(held_by=bytes(31))}, Code.BAD_LENGTH),
-    ({"devices": devices(held_by=bytes(32))}, Code.OUT_OF_RANGE),  # may do more than write
-    ({"homes": [bytes(33)]}, Code.BAD_LENGTH),
-    ({"homes": [digest(number) for number in range(9)]}, Code.TOO_MANY),
-    ({"homes": [bytes(32)] * 2}, Code.BAD_OPERATION),
-    ({"handles": [b"ann@example.org"]}, Code.BAD_TYPE),
-    ({"handles": ["a" * 320 + "@b"]}, Code.TOO_LONG),
-    ({"handles": ["ann"]}, Code.BAD_TEXT),
-    ({"handles": ["Ann@example.org"]}, Code.BAD_TEXT),
-    ({"handles": ["ann@example.org"] * 2}, Code.BAD_OPERATION),
-    ({"revoked": [REVOKED[:2]]}, Code.BAD_LENGTH),
-    ({"revoked": [[public("D2"), 2, 0]]}, Code.OUT_OF_RANGE),
-    ({"revoked": [[public("D2"), 0, None]]}, Code.BAD_TYPE),
-    ({"revoked": [REVOKED, REVOKED]}, Code.BAD_OPERATION),
-    ({"revoked": [[public("D1"), 0, 0], REVOKED]}, Code.BAD_OPERATION),  # listed too
-    ({"revoked": []}, Code.BAD_OPERATION),  # the tip's key is not revoked
-    ({"tips": [[*TIP[:1], 4, *TIP[2:]]]}, Code.OUT_OF_RANGE),
-    ({"tips": [[*TIP[:2], 0, TIP[3]]]}, Code.OUT_OF_RANGE),
-    ({"tips": [TIP, TIP]}, Code.BAD_OPERATION),
-    ({"tips": [[*TIP[:3], digest(number)] for number in range(17)]}, Code.TOO_MANY),
-]
-
-
 @pytest.mark.parametrize(("change", "code"), SHAPES)
 def test_a_shape_that_does_not_fit(change: dict[str, Any], code: Code) -> None:
     with pytest.raises(ProtocolError) as error:
@@ -149,7 +95,7 @@ def test_a_shape_that_does_not_fit(change: dict[str, Any], code: Code) -> None:
 
 def test_what_is_just_within_the_limits() -> None:
     assert len(parsed(keys=KEYS).keys) == 8
-    held = parsed(devices=devices(capabilities=WRITE, held_by=bytes(32)))
+    held = parsed(devices=device_rows(capabilities=WRITE, held_by=bytes(32)))
     assert held.devices[0].held_by == bytes(32)
     tips = [[*TIP[:3], digest(number)] for number in range(16)]
     assert len(parsed(tips=tips).tips) == 16
@@ -161,55 +107,10 @@ def test_only_an_identity_record_holds_an_operation() -> None:
 
 
 # --- the place of an operation -------------------------------------------------------------
-Build = Callable[[History, Operation], Operation]
-
-INVALID: dict[str, Build] = {
-    "signed by a device": lambda h, g: h.op("D1", g),
-    "signed by a stranger": lambda h, g: h.op("T", g, add_keys={"T": 3}),
-    "a lower key changes a better one": lambda h, g: h.op(
-        "K2", g, revoke={"K1": (RETIRED, [])}, add_keys={"T": 1}
-    ),
-    "a lower key replaces itself": lambda h, g: h.op("K1", g, revoke={"K1": (RETIRED, [])}),
-    "a lower key adds one above itself": lambda h, g: h.op(
-        "K2", h.op("K0", g, revoke={"K1": (RETIRED, [])}), add_keys={"T": 1}
-    ),
-    "a key drops out": lambda h, g: g._replace(
-        id=digest("x"), prev_op=g.id, devices=(), signer=public("K0")
-    ),
-    "an account key drops out": lambda h, g: g._replace(
-        id=digest("x"), prev_op=g.id, keys=g.keys[:2], signer=public("K0")
-    ),
-    "builds on a vanish": lambda h, g: h.op("K0", h.op("K1", g, vanish=True)),
-    "capabilities change": lambda h, g: g._replace(
-        id=digest("x"), prev_op=g.id, devices=(device("D1", WRITE),), signer=public("K0")
-    ),
-    "capabilities change after a revocation": lambda h, g: h.op(
-        "K0", h.op("K1", g, revoke={"D1": (RETIRED, [])}), add=[device("D1", WRITE)]
-    ),
-    "a device becomes an account key": lambda h, g: h.op(
-        "K0", g._replace(devices=()), add_keys={"D1": 3}
-    ),
-    "an account key becomes a device": lambda h, g: h.op(
-        "K0", h.op("K1", g, revoke={"K2": (RETIRED, [])}), add=["K2"]
-    ),
-    "the same rank lists again": lambda h, g: h.op(
-        "K0", h.op("K0", g, revoke={"D1": (STOLEN, [])}), add=["D1"]
-    ),
-    "a worse rank revokes more": lambda h, g: h.op(
-        "K2", h.op("K1", g, revoke={"D1": (RETIRED, [])}), revoke={"D1": (STOLEN, [])}
-    ),
-}
-
-
-def three_keys() -> tuple[History, Operation]:
-    history = History()
-    return history, history.genesis(("K0", "K1", "K2"))
-
-
-@pytest.mark.parametrize("name", INVALID)
+@pytest.mark.parametrize("name", FORBIDDEN)
 def test_an_operation_that_its_place_forbids(name: str) -> None:
     history, genesis = three_keys()
-    op = INVALID[name](history, genesis)
+    op = FORBIDDEN[name](history, genesis)
     log = IdentityLog(ACCOUNT, NETWORK)
     before = [one for one in history.ops.values() if one.id != op.id]
     assert Added.INVALID not in log.add_all(before).added.values()
@@ -222,29 +123,10 @@ def test_an_operation_that_its_place_forbids(name: str) -> None:
     assert not log.missing
 
 
-VALID: dict[str, Build] = {
-    "paper replaces itself": lambda h, g: h.op(
-        "K0", g, revoke={"K0": (RETIRED, [])}, add_keys={"K9": 0}
-    ),
-    "paper moves a key": lambda h, g: h.op(
-        "K0", g, revoke={"K2": (RETIRED, [])}, add_keys={"K3": 2}
-    ),
-    "a key adds one below itself": lambda h, g: h.op("K1", g, add_keys={"K3": 3}),
-    "the lowest key vanishes the account": lambda h, g: h.op("K2", g, vanish=True),
-    "the same rank revokes more": lambda h, g: h.op(
-        "K1", h.op("K1", g, revoke={"D1": (RETIRED, [])}), revoke={"D1": (STOLEN, [])}
-    ),
-    "a better rank lists again": lambda h, g: h.op(
-        "K1", h.op("K2", g, revoke={"D1": (RETIRED, [])}), add=["D1"]
-    ),
-    "names a key that was never listed": lambda h, g: h.op("K2", g, revoke={"D7": (STOLEN, [])}),
-}
-
-
-@pytest.mark.parametrize("name", VALID)
+@pytest.mark.parametrize("name", ALLOWED)
 def test_an_operation_that_its_place_allows(name: str) -> None:
     history, genesis = three_keys()
-    op = VALID[name](history, genesis)
+    op = ALLOWED[name](history, genesis)
     log = history.arrive()
     assert log.head == op
     assert log.path(op.id)[0] == genesis
@@ -266,23 +148,7 @@ def test_the_same_words_twice_are_one_and_a_rank_has_sixteen() -> None:
 
 
 # --- proofs --------------------------------------------------------------------------------
-def other_anchor(row: AccountKey) -> AccountKey:
-    statement = identity.account_key_statement(NETWORK, public("T"), row.rank, row.key)
-    return row._replace(proof=signing_key("K0").sign(statement))
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"keys": (account_key("K0", 0)._replace(proof=bytes(64)),)},
-        {"keys": (other_anchor(account_key("K0", 0)),)},
-        {"keys": (account_key("K0", 0), account_key("K1", 1)._replace(rank=2))},
-        {"keys": (account_key("K0", 0), AccountKey(1, bytes(32), bytes(64)))},
-        {"devices": (device("D1")._replace(capabilities=WRITE),)},
-        {"devices": (device("D1")._replace(agreement=bytes(32)),)},
-        {"devices": (device("D1", WRITE)._replace(held_by=bytes(32)),)},
-    ],
-)
+@pytest.mark.parametrize("change", UNPROVEN.values(), ids=UNPROVEN)
 def test_every_listed_key_proves_that_it_agrees(change: dict) -> None:
     genesis = History().genesis()._replace(**change)
     log = IdentityLog(ACCOUNT, NETWORK)
@@ -443,3 +309,76 @@ def test_a_cut_subtree_is_forgotten_whole() -> None:
     nine = [history.op("K2", low) for _ in range(9)]
     assert set(log.add_all([low, *nine]).added.values()) == {Added.CUT}
     assert log.add_all([below, low]).added == {below.id: Added.CUT, low.id: Added.CUT}
+
+
+def test_a_key_that_only_other_branches_listed_may_do_what_they_said() -> None:
+    history = History()
+    genesis = history.genesis()
+    for capabilities in (WRITE, EVERYTHING, WRITE):
+        history.op("K1", genesis, add=[device("E", capabilities)])
+    history.op("K0", genesis, revoke={"E": (RETIRED, [])})
+    for order in orders(history, random.Random(1)):
+        assert history.arrive(order).authority(public("E")).capabilities == EVERYTHING
+
+
+# --- the vectors ---------------------------------------------------------------------------
+DOCUMENT = vectors_identity.identity()
+STATUSES = vectors_identity.status()
+
+
+def read(record: str) -> tuple[Record, Body]:
+    """A record of a vector, through every check that a node makes before the identity log."""
+    found = decode_record(bytes.fromhex(record))
+    verify(found.header.key, found.signature, signed_message(found.header_bytes))
+    assert found.payload is not None
+    return found, decode_payload(found.payload)
+
+
+def operations(records: list[str]) -> list[Operation]:
+    found = [read(record) for record in records]
+    return [
+        parse_operation(record.id, record.header, body)
+        for record, body in found
+        if record.header.kind == kinds.IDENTITY
+    ]
+
+
+def offer(log: IdentityLog, op: Operation) -> None:
+    """Raises what is wrong with it."""
+    reasons = log.add_all([op]).reasons
+    if op.id in reasons:
+        raise reasons[op.id]
+
+
+@pytest.mark.parametrize("case", DOCUMENT["valid"], ids=lambda case: case["name"])
+def test_valid_vectors(case: dict[str, Any]) -> None:
+    log = IdentityLog(bytes.fromhex(case["account"]), NETWORK)
+    log.add_all(operations(case["records"]))
+    assert sorted(op.id.hex() for op in log.kept) == case["kept"]
+    assert (log.head.id.hex() if log.head else None) == case["head"]
+    assert log.contested == case["contested"]
+
+
+@pytest.mark.parametrize("case", DOCUMENT["invalid"], ids=lambda case: case["name"])
+def test_invalid_vectors(case: dict[str, Any]) -> None:
+    log = IdentityLog(bytes.fromhex(case["account"]), NETWORK)
+    log.add_all(operations(case["before"]))
+    record, body = read(case["record"])
+    with pytest.raises(ProtocolError) as error:
+        offer(log, parse_operation(record.id, record.header, body))
+    assert error.value.code == case["expect"]
+
+
+@pytest.mark.parametrize("case", STATUSES["valid"], ids=lambda case: case["name"])
+def test_status_vectors(case: dict[str, Any]) -> None:
+    log = IdentityLog(bytes.fromhex(case["account"]), NETWORK)
+    log.add_all(operations(case["records"]))
+    held = [read(record) for record in case["records"]]
+    for record, body in held:
+        check_body(record.header, body)
+    found = judge(
+        log,
+        {record.id: record.header for record, _ in held},
+        {record.id: body["ids"] for record, body in held if record.header.kind == kinds.DELETE},
+    )
+    assert {one.hex(): word.name.lower() for one, word in found.items()} == case["status"]

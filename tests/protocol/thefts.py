@@ -102,7 +102,7 @@ def _well_formed(
         keys=tuple(sorted(rows.values())),
         devices=tuple(devices.values()),
         revoked=tuple(revoked.values()),
-        tips=tuple(tip for tip in op.tips if tip.key in revoked),
+        tips=tuple({tip.id: tip for tip in op.tips if tip.key in revoked}.values()),
     )
 
 
