@@ -15,6 +15,8 @@ from tests.protocol import vectors_keys
 from tests.protocol.vectors_bodies import bodies
 from tests.protocol.vectors_bundle import bundle
 from tests.protocol.vectors_codec import codec
+from tests.protocol.vectors_frames import frames
+from tests.protocol.vectors_identity import identity, status
 from tests.protocol.vectors_reconcile import reconcile
 from tests.protocol.vectors_records import records
 
@@ -25,7 +27,10 @@ FILES: dict[str, Callable[[], dict[str, Any]]] = {
     "codec.json": codec,
     "records.json": records,
     "bodies.json": bodies,
+    "identity.json": identity,
+    "status.json": status,
     "bundle.json": bundle,
+    "frames.json": frames,
     "reconcile.json": reconcile,
     **vectors_keys.FILES,
 }

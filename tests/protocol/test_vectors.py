@@ -88,6 +88,19 @@ def test_second_decoder_agrees_on_bodies():
         assert verdict(judge) == case["expect"], case["name"]
 
 
+def test_second_decoder_reads_the_histories():
+    document = DOCUMENTS["status.json"]
+    network = bytes.fromhex(document["network"])
+    for case in document["valid"]:
+        ids = set()
+        for record in map(bytes.fromhex, case["records"]):
+            id_, header, body = second_decoder.judge_record(record, network, 2**53)
+            if body is not None:
+                second_bodies.check_body(header, body)
+            ids.add(id_.hex())
+        assert case["status"].keys() <= ids
+
+
 def test_second_decoder_agrees_on_signatures():
     for case in cases("signatures.json"):
         parts = [bytes.fromhex(case[name]) for name in ("key", "signature", "message")]
