@@ -179,9 +179,6 @@ class PeerRequests:
         self._last = 0
         self._wanted = 0
 
-    def __len__(self) -> int:
-        return len(self._open)
-
     def start(self, number: int, type_: FrameType, ids: Sequence[bytes], limit: int) -> None:
         """Note a request. Raises `LinkError` beyond the credit or for a number used before."""
         if number <= self._last:

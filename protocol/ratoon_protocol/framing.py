@@ -188,11 +188,6 @@ _BY_TYPE: Final = {shape.type.value: shape for shape in _SHAPES}
 _BY_FRAME: Final = {shape.frame: shape for shape in _SHAPES}
 
 
-def frame_type(frame: Frame) -> FrameType:
-    """The type that stands first in the frame."""
-    return _BY_FRAME[type(frame)].type
-
-
 # ---------------------------------------------------------------------------------- the two ways
 def decode(data: bytes) -> Frame:
     """The frame in `data`. Raises `LinkError`: `bad_frame`, `too_large`, `too_many`, or

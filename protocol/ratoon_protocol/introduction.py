@@ -108,9 +108,7 @@ def check_introduction(
     except SignatureError as error:
         raise LinkError(Code.BAD_PROOF, str(error)) from error
     records = tuple(_signed_record(data, binding.network) for data in intro.identity)
-    if not records:
-        raise LinkError(Code.BAD_OPERATION, "no identity log")
-    account = records[0].header.account
+    account = records[0].header.account  # a frame without any is no introduction
     if account == own:
         raise LinkError(Code.SELF_LINK)
     if expected is not None and account != expected:

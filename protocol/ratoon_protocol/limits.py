@@ -159,9 +159,9 @@ PEER_BYTES_MAX = 2 * 1024
 MESSAGE_FRAMES_MAX = 2048
 # Node accounts that one side admits: the whole table fits one frame.
 ADMITTED_MAX = 4096
-# Records and bytes pushed and not yet acknowledged: 20,000 records/s at 150 ms round trip,
-# and all that one peer can make another hold.
+# Records pushed and not yet acknowledged: 20,000 records/s at 150 ms round trip.
 PUSH_WINDOW_RECORDS_MAX = 4096
+# Their headers and payloads: all that one peer can make another hold.
 PUSH_WINDOW_BYTES_MAX = 2 * 1024 * 1024
 # Requests (get, chain, find) under way from one side of a link.
 REQUESTS_IN_FLIGHT_MAX = 64
@@ -173,8 +173,9 @@ RECONCILIATIONS_MAX = 8
 CHALLENGES_IN_FLIGHT_MAX = 64
 # The random part of a challenge: no answer can be prepared.
 NONCE_BYTES = 16
-# Statements in one receipt frame, and gaps that one names: more gaps are no statement.
+# Statements in one receipt frame: with all their gaps they fit it.
 FRAME_STATEMENTS_MAX = 256
+# Gaps that one statement names: with more it says too little.
 STATEMENT_HOLES_MAX = 32
 # Waiting to be sent; above it the sender must wait, so a slow peer costs no more than this.
 OUTBOX_BYTES_MAX = 4 * 1024 * 1024
