@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 NETWORK_EPOCH = 1_577_836_800_000
 PRIME = 2**255 - 19
 ORDER = 2**252 + 27742317777372353535851937790883648493
+CURVE_D = -121665 * pow(121666, -1, PRIME) % PRIME
 Y8 = int.from_bytes(
     bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), "little"
 )
@@ -128,8 +129,8 @@ def decode(data, depth_max=4):
 
 
 # ------------------------------------------------------------------------------ signatures (R-17)
-def small(point):
-    return (int.from_bytes(point, "little") & (1 << 255) - 1) % PRIME in SMALL_Y
+def small(encoding):
+    return (int.from_bytes(encoding, "little") & (1 << 255) - 1) % PRIME in SMALL_Y
 
 
 def check_signature(key, signature, message):
@@ -141,6 +142,38 @@ def check_signature(key, signature, message):
         Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
     except (InvalidSignature, ValueError):
         raise Fault("bad_signature") from None
+
+
+def add(p, q):
+    """The sum of two points of edwards25519, by the affine law of RFC 8032, section 5.1."""
+    (x1, y1), (x2, y2) = p, q
+    twist = CURVE_D * x1 * x2 * y1 * y2
+    x3 = (x1 * y2 + x2 * y1) * pow(1 + twist, -1, PRIME)
+    y3 = (y1 * y2 + x1 * x2) * pow(1 - twist, -1, PRIME)
+    return x3 % PRIME, y3 % PRIME
+
+
+def point(encoding):
+    """The point that an encoding names, or `bad_key`."""
+    y = int.from_bytes(encoding, "little") & (1 << 255) - 1
+    square = (y * y - 1) * pow(CURVE_D * y * y + 1, -1, PRIME) % PRIME
+    x = pow(square, (PRIME + 3) // 8, PRIME)
+    if (x * x - square) % PRIME:
+        x = x * pow(2, (PRIME - 1) // 4, PRIME) % PRIME
+    ask((x * x - square) % PRIME == 0, "bad_key")
+    return (PRIME - x if x & 1 != encoding[31] >> 7 else x), y
+
+
+def check_new_key(key):
+    """R-18: canonical, not small, on the curve, and the group order takes it to the identity."""
+    ask(len(key) == 32, "bad_length")
+    ask(int.from_bytes(key, "little") & (1 << 255) - 1 < PRIME and not small(key), "bad_key")
+    doubled, total = point(key), (0, 1)
+    for place in range(ORDER.bit_length()):
+        if ORDER >> place & 1:
+            total = add(total, doubled)
+        doubled = add(doubled, doubled)
+    ask(total == (0, 1), "bad_key")
 
 
 # --------------------------------------------------------------------------------- records (R-20 …)

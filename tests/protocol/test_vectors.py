@@ -108,6 +108,13 @@ def test_second_decoder_agrees_on_signatures():
         assert found == case["expect"], case["name"]
 
 
+def test_second_decoder_agrees_on_new_keys():
+    document = DOCUMENTS["signatures.json"]
+    for case in (*document["new_keys_valid"], *document["new_keys_invalid"]):
+        key = bytes.fromhex(case["key"])
+        assert verdict(lambda key=key: second_decoder.check_new_key(key)) == case["expect"], case
+
+
 def test_second_decoder_shares_nothing_with_the_first():
     for module in (second_decoder, second_bodies):
         source = VECTORS.parents[1].joinpath(*module.__name__.split(".")).with_suffix(".py")
