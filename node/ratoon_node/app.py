@@ -15,11 +15,17 @@ from ratoon_node.fanout import Fanout
 from ratoon_node.ingest.gate import Gate, GateLimits
 from ratoon_node.ingest.ledger import Ledger
 from ratoon_node.operate.own import Description, Keys, OwnAccount
+from ratoon_node.peering.dialer import Dialer
+from ratoon_node.peering.hub import Hub, HubLimits
+from ratoon_node.peering.receipts import Place, Receipts
 from ratoon_node.peering.roster import Roster
+from ratoon_node.peering.sets import Sets
+from ratoon_node.peering.wire import Transport
 from ratoon_node.policy.engine import Policy
 from ratoon_node.runtime import Runtime
 from ratoon_node.store.db import Db
 from ratoon_node.telemetry import Metrics
+from ratoon_protocol.limits import VOUCHED_MAX
 
 _HOME_OPEN = {"closed": 0, "invite": 1, "open": 2}
 
@@ -36,15 +42,29 @@ class Node:
     fanout: Fanout
     own: OwnAccount
     roster: Roster
+    sets: Sets
+    receipts: Receipts
+    hub: Hub
+    dialer: Dialer
+    transport: Transport
     metrics: Metrics
 
     async def start(self) -> None:
         """Bring the node up: the gate first, then its own account, then whom it knows."""
         await self.roster.load()
         self.gate.start()
-        await self.own.start(self.description())
-        await self.roster.load()
+        await self.own.start()
+        await self.peers_changed()
         self.roster.start()
+        await self.sets.start(self.gate.admission.nodes)
+        self.receipts.start()
+        self.hub.start()
+        self.dialer.start()
+
+    async def peers_changed(self) -> None:
+        """Whom the operator added is another list now: let them in, and vouch for them."""
+        await self.roster.load()
+        await self.own.describe(self.description())
 
     def description(self) -> Description:
         """What this node's own record says."""
@@ -56,10 +76,13 @@ class Node:
             network=self.settings.network,
             software=f"ratoon/{__version__}",
             home_open=_HOME_OPEN[self.settings.registration],
+            admits=self.roster.added()[:VOUCHED_MAX],
         )
 
     async def close(self) -> None:
         """Stop every task, then the threads, then the store."""
+        await self.runtime.spawner.cancel_all()
+        await self.transport.close()
         await self.runtime.close()
         await self.db.close()
 
@@ -69,8 +92,16 @@ def read_policy(path: Path) -> Policy:
     return Policy.parse(path.read_bytes() if path.exists() else b"")
 
 
-def assemble(settings: Settings, runtime: Runtime, db: Db, keys: Keys, policy: Policy) -> Node:
+def assemble(
+    settings: Settings,
+    runtime: Runtime,
+    db: Db,
+    keys: Keys,
+    policy: Policy,
+    transport: Transport,
+) -> Node:
     """Wire a node on an open store."""
+    clock, spawn, rng = runtime.clock, runtime.spawn, runtime.random
     metrics = Metrics(__version__)
     fanout = Fanout()
     limits = GateLimits(
@@ -88,7 +119,46 @@ def assemble(settings: Settings, runtime: Runtime, db: Db, keys: Keys, policy: P
         metrics=metrics,
         limits=limits,
     )
-    ledger = Ledger(db, gate, runtime.clock)
-    own = OwnAccount(keys, gate, db, runtime.clock, runtime.random)
-    roster = Roster(keys.account, db, gate, ledger, fanout, runtime.clock, runtime.spawn)
-    return Node(settings, runtime, db, gate, ledger, fanout, own, roster, metrics)
+    ledger = Ledger(db, gate, clock)
+    own = OwnAccount(keys, gate, db, clock, rng)
+    roster = Roster(keys.account, db, gate, ledger, fanout, clock, spawn)
+    sets = Sets(db, fanout, spawn)
+    place = Place(settings.provider, settings.country)
+    receipts = Receipts(keys.account, place, db, ledger, roster, clock, spawn)
+    hub = Hub(
+        own=own,
+        db=db,
+        gate=gate,
+        ledger=ledger,
+        roster=roster,
+        sets=sets,
+        receipts=receipts,
+        fanout=fanout,
+        transport=transport,
+        clock=clock,
+        spawn=spawn,
+        rng=rng,
+        metrics=metrics,
+        limits=HubLimits(
+            settings.links_max, settings.push_links, settings.link_queue_bytes_max, horizon_ms=0
+        ),
+    )
+    dialer = Dialer(
+        keys.account, settings.peers, hub, roster, gate, clock, spawn, rng, settings.links_max
+    )
+    return Node(
+        settings,
+        runtime,
+        db,
+        gate,
+        ledger,
+        fanout,
+        own,
+        roster,
+        sets,
+        receipts,
+        hub,
+        dialer,
+        transport,
+        metrics,
+    )

@@ -11,6 +11,7 @@ from pathlib import Path
 from ratoon_node.app import Node, assemble
 from ratoon_node.config import Settings
 from ratoon_node.operate.own import make_keys
+from ratoon_node.peering.wire import SocketTransport
 from ratoon_node.policy.engine import Policy
 from ratoon_node.runtime import Runtime, Spawner, SystemClock, ThreadExecutor
 from ratoon_node.store.db import AioDb
@@ -95,7 +96,10 @@ async def running(
     chosen = Settings(data_dir=folder, **settings)  # type: ignore[arg-type]
     keys = make_keys(chosen.network_bytes, rng.randbytes(32), rng, 1_700_000_000_000)
     db = await AioDb.open(folder / "ratoon.sqlite")
-    node = assemble(chosen, runtime(clock, rng), db, keys, Policy.parse(policy.encode()))
+    transport = SocketTransport(private=True)
+    node = assemble(
+        chosen, runtime(clock, rng), db, keys, Policy.parse(policy.encode()), transport
+    )
     await node.start()
     try:
         yield node

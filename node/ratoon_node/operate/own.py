@@ -20,7 +20,7 @@ from ratoon_node.ingest.submission import Origin, Outcome, Way
 from ratoon_node.runtime import Clock
 from ratoon_node.store import read
 from ratoon_node.store.db import Db
-from ratoon_protocol import kinds, phrase
+from ratoon_protocol import kinds, phrase, record
 from ratoon_protocol.author import Author, Chain, Draft, capability_set, device_row, new_account
 from ratoon_protocol.errors import Code, RatoonError
 from ratoon_protocol.keys import AgreementKey, SigningKey
@@ -111,6 +111,20 @@ class Description:
     network: str
     software: str
     home_open: int
+    admits: tuple[bytes, ...]
+
+    def body(self) -> Body:
+        """The body of the node record."""
+        return {
+            "addresses": list(self.addresses),
+            "name": self.name,
+            "provider": self.provider,
+            "country": self.country,
+            "network": self.network,
+            "software": self.software,
+            "admits": list(self.admits),
+            "home_open": self.home_open,
+        }
 
 
 class OwnAccount:
@@ -129,21 +143,25 @@ class OwnAccount:
         self._author: Author | None = None
         self._turn = asyncio.Lock()
 
-    async def start(self, description: Description) -> None:
-        """Store the genesis if it is new, and say what the node is if that changed."""
+    async def start(self) -> None:
+        """Store the genesis if it is new, and go on where the chains in the store end."""
         await self._gate.submit([self._keys.genesis], SELF)
         await self._restore()
-        body: Body = {
-            "addresses": list(description.addresses),
-            "name": description.name,
-            "provider": description.provider,
-            "country": description.country,
-            "network": description.network,
-            "software": description.software,
-            "admits": [],
-            "home_open": description.home_open,
-        }
-        await self.publish(kinds.NODE, body, target=b"")
+
+    async def describe(self, description: Description) -> None:
+        """Say what the node is, if that is not what its record says already."""
+
+        def said(db: sqlite3.Connection) -> Body:
+            row = read.account(db, self.account)
+            current = read.current(db, row.n, kinds.NODE) if row else None
+            if current is None or current.payload is None:
+                return {}
+            return record.decode_payload(current.payload)
+
+        body = description.body()
+        before = await self._db.read(said)
+        if any(before.get(name) != value for name, value in body.items()):
+            await self.publish(kinds.NODE, body, target=b"")
 
     async def _restore(self) -> None:
         """Chains go on where the store says they are."""
@@ -172,17 +190,17 @@ class OwnAccount:
                 await self._restore()
             assert self._author is not None, "restored above"
             before = dict(self._author.chains)
-            record = self._author.sign(
+            signed = self._author.sign(
                 kind, body, self._clock.now_ms(), self._rng.randbytes(16), target
             )
-            outcome = await self._stored(record)
+            outcome = await self._stored(signed)
             if outcome.code not in (Code.STORED, Code.DUPLICATE):
                 self._author.chains = before
                 raise NodeError(outcome.code, detail=f"own {kinds.name(kind)}: {outcome.detail}")
-        return record
+        return signed
 
-    async def _stored(self, record: Record) -> Outcome:
-        outcomes = await self._gate.submit([record.encode()], SELF)
+    async def _stored(self, signed: Record) -> Outcome:
+        outcomes = await self._gate.submit([signed.encode()], SELF)
         return outcomes[0]
 
     async def host(self, account: bytes, hosting: bool = True) -> Record:

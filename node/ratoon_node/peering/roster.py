@@ -75,14 +75,7 @@ def read_known(db: sqlite3.Connection) -> Known:
             body = record.decode_payload(stored.payload)
         except ProtocolError:
             continue
-        whole = record.Record(
-            stored.id,
-            record.decode_header(stored.header),
-            stored.header,
-            stored.signature,
-            stored.payload,
-        )
-        nodes.append(NodeRecord(read.account_id(db, stored.account), body, whole.encode()))
+        nodes.append(NodeRecord(read.account_id(db, stored.account), body, read.whole(stored)))
     blocks = [
         ListEntry(Subject(subject), entity, Verdict(verdict), reason, expires_ms, by, at_ms)
         for subject, entity, verdict, reason, expires_ms, by, at_ms in db.execute(
@@ -114,6 +107,10 @@ class Roster:
         self._spawn = spawn
         self.peers: dict[bytes, Peer] = {}
         self.nodes: dict[bytes, NodeRecord] = {}
+
+    def added(self) -> tuple[bytes, ...]:
+        """The nodes that the operator added, in order of their ids."""
+        return tuple(sorted(node for node, peer in self.peers.items() if peer.added))
 
     def start(self) -> None:
         """Follow the journal for node records."""

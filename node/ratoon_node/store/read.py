@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from ratoon_node.store.rows import COLUMNS, Bytes, Flag, Row, What, row
-from ratoon_protocol import kinds
+from ratoon_protocol import kinds, record
 from ratoon_protocol.errors import Code
 from ratoon_protocol.kinds import Lane, Scope
 from ratoon_protocol.status import Status
@@ -146,6 +146,11 @@ def hosted(db: sqlite3.Connection, node: bytes, after: bytes, limit: int) -> lis
     return [target for (target,) in found]
 
 
+def hosted_among(db: sqlite3.Connection, node: bytes, accounts: Sequence[bytes]) -> list[bytes]:
+    """Of `accounts` those that `node` hosts too."""
+    return [account_ for account_ in accounts if node in hosts(db, account_)]
+
+
 def followed_by_hosted(db: sqlite3.Connection, account_: bytes, node: bytes) -> bool:
     """Whether somebody whose home is `node` follows the account."""
     found = db.execute(
@@ -204,6 +209,26 @@ def identity_records(db: sqlite3.Connection, account_: bytes) -> list[Row]:
     return [row(fields) for fields in found]
 
 
+def whole(stored: Row) -> bytes:
+    """A stored record as it travels."""
+    header = record.decode_header(stored.header)
+    found = record.Record(stored.id, header, stored.header, stored.signature, stored.payload)
+    return found.encode()
+
+
+def introduction(db: sqlite3.Connection, account: bytes) -> tuple[tuple[bytes, ...], bytes]:
+    """A node's identity log and its current node record, encoded."""
+    identity = tuple(map(whole, identity_records(db, account)))
+    number = _number(db, account)
+    node = current(db, number, kinds.NODE)
+    return identity, whole(node) if node else b""
+
+
+def _number(db: sqlite3.Connection, account: bytes) -> int:
+    found = db.execute("SELECT n FROM account WHERE id = ?", (account,)).fetchone()
+    return int(found[0]) if found else 0
+
+
 class Head(NamedTuple):
     """The newest known place of one chain."""
 
@@ -246,13 +271,40 @@ def chain_records(
     return [row(fields) for fields in found]
 
 
+def chain_key(db: sqlite3.Connection, chain: int) -> tuple[bytes, bytes, int]:
+    """(account, key, lane) of a chain."""
+    found = db.execute(
+        "SELECT account.id, chain.key, lane FROM chain JOIN account ON account.n = chain.account"
+        " WHERE chain.n = ?",
+        (chain,),
+    ).fetchone()
+    return found[0], found[1], found[2]
+
+
+def previous(stored: Row) -> bytes | None:
+    """The id that a record's header names as the one before it."""
+    return record.decode_header(stored.header).prev
+
+
+def hosting_records(db: sqlite3.Connection, account_: bytes, limit: int) -> list[Row]:
+    """The current hosting records that name an account, of whatever node."""
+    found = db.execute(
+        f"SELECT {', '.join('record.' + name for name in Row._fields)} FROM pointer"
+        " JOIN record ON record.n = pointer.record"
+        " WHERE pointer.target = ? AND pointer.kind = ? LIMIT ?",
+        (account_, kinds.HOSTING, limit),
+    )
+    return [row(fields) for fields in found]
+
+
 def account_records(db: sqlite3.Connection, account_: int, after: int, limit: int) -> list[Row]:
     """Public records of an account with a store number above `after`."""
     found = db.execute(
         f"SELECT {', '.join('record.' + name for name in Row._fields)} FROM record"
-        " JOIN chain ON chain.n = record.chain"
-        " WHERE record.chain IN (SELECT n FROM chain WHERE account = ? AND lane < ?)"
-        " AND record.n > ? ORDER BY record.n LIMIT ?",
+        # Numbers alone come from the index; whole rows are read for one page only.
+        " WHERE record.n IN (SELECT n FROM record"
+        " WHERE chain IN (SELECT n FROM chain WHERE account = ? AND lane < ?)"
+        " AND n > ? ORDER BY n LIMIT ?) ORDER BY record.n",
         (account_, int(Lane.SELF), after, limit),
     )
     return [row(fields) for fields in found]

@@ -1,0 +1,121 @@
+"""Keeping links up: every node that is admitted and has an address is dialled until it answers."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import structlog
+
+from ratoon_node.errors import NodeError
+from ratoon_node.ingest.gate import Gate
+from ratoon_node.peering.hub import Hub
+from ratoon_node.peering.roster import Roster
+from ratoon_node.peering.wire import spread
+from ratoon_node.runtime import Clock, Spawn
+
+# First pause before an address is tried again, then doubling.
+REDIAL_MS = 500
+# Longest such pause.
+REDIAL_MS_MAX = 60_000
+# How often the roster is looked through for nodes without a link.
+DIAL_ROUND_MS = 1000
+# Addresses whose pauses are remembered: 16 for each of a few thousand nodes never all fail at once.
+ADDRESSES_PAUSED_MAX = 8192
+
+log = structlog.get_logger()
+
+
+class Dialer:
+    """Dials, with pauses that double while nobody answers."""
+
+    def __init__(
+        self,
+        own: bytes,
+        seeds: Sequence[str],
+        hub: Hub,
+        roster: Roster,
+        gate: Gate,
+        clock: Clock,
+        spawn: Spawn,
+        rng: random.Random,
+        links_max: int,
+    ) -> None:
+        self._own = own
+        self._seeds = seeds
+        self._hub = hub
+        self._roster = roster
+        self._gate = gate
+        self._clock = clock
+        self._spawn = spawn
+        self._rng = rng
+        self._links_max = links_max
+        self._dialling: set[str] = set()
+        self._nodes: set[bytes] = set()
+        self._pauses: dict[str, tuple[int, int]] = {}
+
+    def start(self) -> None:
+        """Look for nodes without a link, again and again."""
+        self._spawn(self._rounds(), "dialer.rounds")
+
+    async def _rounds(self) -> None:
+        while True:
+            self._dial_missing()
+            await self._clock.sleep_ms(DIAL_ROUND_MS)
+
+    def _dial_missing(self) -> None:
+        for node in self._gate.admission.nodes:
+            if node != self._own and node not in self._hub.neighbours and node not in self._nodes:
+                address = self._due(self._addresses(node))
+                if address is not None:
+                    self._begin(address, node)
+        known = {peer.address for peer in self._roster.peers.values()}
+        for seed in self._seeds:
+            if seed not in known:  # else the node found there is dialled like any other
+                address = self._due([seed])
+                if address is not None:
+                    self._begin(address, None)
+
+    def _addresses(self, node: bytes) -> list[str]:
+        peer, said = self._roster.peers.get(node), self._roster.nodes.get(node)
+        return spread(said.addresses if said else (), peer.address if peer else None)
+
+    def _due(self, addresses: Sequence[str]) -> str | None:
+        """The address of these that waited longest and whose pause is over."""
+        now_ms = self._clock.monotonic_ms()
+        ready = [
+            (self._pauses.get(address, (0, 0))[0], address)
+            for address in addresses
+            if address not in self._dialling and self._pauses.get(address, (0, 0))[0] <= now_ms
+        ]
+        return min(ready)[1] if ready else None
+
+    def _begin(self, address: str, node: bytes | None) -> None:
+        if len(self._dialling) >= self._links_max:
+            return
+        self._dialling.add(address)
+        if node is not None:
+            self._nodes.add(node)
+        self._spawn(self._dial(address, node), "dialer.dial")
+
+    async def _dial(self, address: str, node: bytes | None) -> None:
+        began_ms = self._clock.monotonic_ms()
+        try:
+            await self._hub.dial(address, node)
+        except NodeError as error:
+            log.debug("dial_failed", code=error.code.value)
+        finally:
+            self._dialling.discard(address)
+            self._nodes.discard(node or b"")
+            self._pause(address, began_ms)
+
+    def _pause(self, address: str, began_ms: int) -> None:
+        """A link that held a while starts from the shortest pause again."""
+        now_ms = self._clock.monotonic_ms()
+        last_ms = self._pauses.pop(address, (0, 0))[1]
+        held = now_ms - began_ms > REDIAL_MS_MAX
+        pause_ms = REDIAL_MS if held or not last_ms else min(2 * last_ms, REDIAL_MS_MAX)
+        jitter_ms = self._rng.randrange(pause_ms // 2)
+        self._pauses[address] = (now_ms + pause_ms + jitter_ms, pause_ms)
+        if len(self._pauses) > ADDRESSES_PAUSED_MAX:
+            del self._pauses[next(iter(self._pauses))]

@@ -1,0 +1,144 @@
+"""Who holds a record: answers of peers, counted by providers the operator confirmed (R-130).
+
+The home's own commit counts. A node whose provider the operator has not confirmed is shown apart
+and never counts, because anybody can claim to be anywhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ratoon_node.ingest.ledger import Ledger
+from ratoon_node.peering.roster import Roster
+from ratoon_node.runtime import Clock, Spawn, timeout_ms
+from ratoon_node.store import read
+from ratoon_node.store.db import Db
+from ratoon_protocol.errors import Code
+from ratoon_protocol.frames import Outcome
+
+# Answers noted and not yet written; above it the oldest wait for the next reconciliation.
+ANSWERS_WAITING_MAX = 65_536
+# Publishers that wait for receipts at once, in records.
+WAITS_MAX = 65_536
+
+
+class Counts(NamedTuple):
+    """How many hold a record. `unconfirmed`: nodes whose provider nobody vouched for here."""
+
+    nodes: int
+    providers: int
+    countries: int
+    unconfirmed: int
+
+
+class Place(NamedTuple):
+    """Where this node is, as its operator says."""
+
+    provider: str
+    country: str
+
+
+class Receipts:
+    """Answers of peers as they come, and publishers that wait for them."""
+
+    def __init__(
+        self,
+        own: bytes,
+        place: Place,
+        db: Db,
+        ledger: Ledger,
+        roster: Roster,
+        clock: Clock,
+        spawn: Spawn,
+    ) -> None:
+        self._own = own
+        self._place = place
+        self._db = db
+        self._ledger = ledger
+        self._roster = roster
+        self._clock = clock
+        self._spawn = spawn
+        self._noted: list[tuple[bytes, bytes, Code]] = []
+        self._arrived = asyncio.Event()
+        self._waits: dict[bytes, set[asyncio.Event]] = {}
+
+    def start(self) -> None:
+        """Write what comes, a batch at a time."""
+        self._spawn(self._write(), "receipts.write")
+
+    def note(self, node: bytes, outcomes: Sequence[Outcome]) -> None:
+        """A peer says what is true of records at its side."""
+        room = ANSWERS_WAITING_MAX - len(self._noted)
+        self._noted.extend((node, outcome.id, outcome.code) for outcome in outcomes[:room])
+        self._arrived.set()
+
+    async def _write(self) -> None:
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            noted, self._noted = self._noted, []
+            by_node: dict[bytes, list[tuple[bytes, Code]]] = {}
+            for node, id_, code in noted:
+                by_node.setdefault(node, []).append((id_, code))
+            for node, answers in by_node.items():
+                await self._ledger.note_acks(node, answers, self._own)
+            for _, id_, _ in noted:
+                for event in self._waits.get(id_, ()):
+                    event.set()
+
+    async def wait(self, ids: Sequence[bytes], providers: int, wait_ms: int) -> dict[bytes, Counts]:
+        """Return once `providers` different ones hold every record, or when the time is over."""
+        found = await self.counts(ids)
+        if sum(map(len, self._waits.values())) + len(ids) > WAITS_MAX:
+            return found
+        event = asyncio.Event()
+        for id_ in ids:
+            self._waits.setdefault(id_, set()).add(event)
+        try:
+            async with timeout_ms(wait_ms):
+                while any(count.providers < providers for count in found.values()):
+                    await event.wait()
+                    event.clear()
+                    found = await self.counts(ids)
+        except TimeoutError:
+            found = await self.counts(ids)
+        finally:
+            for id_ in ids:
+                self._waits[id_].discard(event)
+                if not self._waits[id_]:
+                    del self._waits[id_]
+        return found
+
+    async def counts(self, ids: Sequence[bytes]) -> dict[bytes, Counts]:
+        """The counts of every record as far as answers are kept; all 0 for one not here."""
+        rows = await self._db.read(lambda db: _holders(db, ids))
+        return {id_: self._count(rows.get(id_, set())) for id_ in ids}
+
+    def _count(self, nodes: set[bytes]) -> Counts:
+        places = [self._of(node) for node in nodes]
+        return Counts(
+            nodes=len(nodes),
+            providers=len({provider for provider, _ in places if provider}),
+            countries=len({country for provider, country in places if provider and country}),
+            unconfirmed=sum(not provider for provider, _ in places),
+        )
+
+    def _of(self, node: bytes) -> tuple[str | None, str | None]:
+        if node == self._own or node == b"":
+            return self._place.provider or "this node", self._place.country
+        peer = self._roster.peers.get(node)
+        return (peer.provider, peer.country) if peer else (None, None)
+
+
+def _holders(db: sqlite3.Connection, ids: Sequence[bytes]) -> dict[bytes, set[bytes]]:
+    """The nodes that said `stored` of each record; b"" stands for this one."""
+    found: dict[bytes, set[bytes]] = {}
+    for id_, stored in read.by_ids(db, ids).items():
+        nodes = {node for node, code in read.acks(db, stored.n) if code == Code.STORED}
+        if read.code_of(stored) is Code.STORED:
+            nodes.add(b"")
+        found[id_] = nodes
+    return found

@@ -1,0 +1,158 @@
+"""What this node hands out over links: records as stored, or the reason why not (R-62, R-75)."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+
+from ratoon_node.policy.engine import Policy
+from ratoon_node.policy.verdict import Verdict
+from ratoon_node.runtime import Clock
+from ratoon_node.store import read
+from ratoon_node.store.db import Db
+from ratoon_node.store.rows import Bytes, Row
+from ratoon_protocol import kinds
+from ratoon_protocol.errors import Code
+from ratoon_protocol.frames import (
+    FIND_ACCOUNT,
+    Chain,
+    Find,
+    Get,
+    Outcome,
+    Packed,
+    challenge_hash,
+)
+from ratoon_protocol.framing import pack_item
+from ratoon_protocol.kinds import Lane, Scope
+from ratoon_protocol.limits import CHAIN_HEADERS_MAX
+from ratoon_protocol.status import Status
+
+# Hosting records sent with one account's log: one a home, with room for ended ones.
+HOSTING_RECORDS_MAX = 32
+
+Answer = tuple[list[Packed], list[Outcome]]
+
+
+class Serve:
+    """Answers from the store; the same for every link but for what only homes may have."""
+
+    def __init__(
+        self, own: bytes, network: bytes, db: Db, policy: Callable[[], Policy], clock: Clock
+    ) -> None:
+        self._own = own
+        self._network = network
+        self._db = db
+        self._policy = policy
+        self._clock = clock
+
+    async def get(self, peer: bytes, frame: Get) -> Answer:
+        """Records by id: each as an item or with the reason why it cannot be sent."""
+        return await self._db.read(partial(self._get, peer, frame.ids))
+
+    def _get(self, peer: bytes, ids: Sequence[bytes], db: sqlite3.Connection) -> Answer:
+        found = read.by_ids(db, ids)
+        items: list[Packed] = []
+        absent: list[Outcome] = []
+        for id_ in dict.fromkeys(ids):
+            row = found.get(id_)
+            if row is None or not self._may_have(db, peer, row):
+                absent.append(Outcome(id_, Code.NOT_FOUND))
+            elif read.code_of(row) is Code.LEGAL:
+                absent.append(Outcome(id_, Code.LEGAL))
+            else:
+                items.append(self.pack(db, row))
+        return items, absent
+
+    async def pack_ids(self, peer: bytes, ids: Sequence[bytes]) -> list[Packed]:
+        """Items for a push of records that a peer lacks."""
+        items, _ = await self._db.read(partial(self._get, peer, ids))
+        return items
+
+    def pack(self, db: sqlite3.Connection, row: Row) -> Packed:
+        """One stored record as an item; a payload only where policy and status let it be read."""
+        code = read.code_of(row)
+        if code is Code.STORED and self._masked(db, row):
+            code = Code.WITHHELD
+        if code is Code.STORED and row.payload is not None:
+            return pack_item(row.header, row.signature, row.payload)
+        if code is Code.STORED or row.bytes_state is Bytes.WANTED:
+            code = Code.DROPPED
+        return pack_item(row.header, row.signature, None, code)
+
+    def _masked(self, db: sqlite3.Connection, row: Row) -> bool:
+        """A block made since hides what is stored; the log is nobody's content."""
+        if kinds.kind_class(row.kind).lane is Lane.LOG:
+            return False
+        account = read.account_id(db, row.account)
+        decision = self._policy().account_decision(
+            account, read.hosts(db, account), self._clock.now_ms()
+        )
+        return decision is not None and decision.verdict >= Verdict.HOLD
+
+    def _may_have(self, db: sqlite3.Connection, peer: bytes, row: Row) -> bool:
+        """Private records go to the account's present homes alone."""
+        if kinds.kind_class(row.kind).scope is not Scope.PRIVATE:
+            return True
+        nodes = read.hosts(db, read.account_id(db, row.account))
+        return peer in nodes and self._own in nodes
+
+    async def chain(self, frame: Chain) -> list[Packed]:
+        """Headers of one chain, newest first, from the heads asked for downwards."""
+        limit = min(frame.limit, CHAIN_HEADERS_MAX)
+
+        def load(db: sqlite3.Connection) -> list[Row]:
+            if frame.lane >= Lane.SELF:
+                return []
+            if not frame.heads:
+                return read.chain_records(
+                    db, frame.account, frame.key, frame.lane, frame.from_seq, limit
+                )
+            return list(_walk_down(db, frame, limit))
+
+        rows = await self._db.read(load)
+        return [pack_item(row.header, row.signature, None) for row in rows]
+
+    async def find(self, frame: Find) -> list[Packed]:
+        """An account's log: its homes' say-so first, then every operation held."""
+
+        def load(db: sqlite3.Connection) -> list[Packed]:
+            accounts = (
+                [frame.name]
+                if frame.by == FIND_ACCOUNT
+                else read.accounts_by_key(db, frame.name)[:1]
+            )
+            return [
+                self.pack(db, row)
+                for account in accounts
+                for row in (
+                    *read.hosting_records(db, account, HOSTING_RECORDS_MAX),
+                    *read.identity_records(db, account),
+                )
+            ]
+
+        return await self._db.read(load)
+
+    async def prove(self, nonce: bytes, id_: bytes) -> bytes | None:
+        """The answer to a challenge: only who holds the payload can give it (R-79)."""
+        row = await self._db.read(lambda db: read.by_id(db, id_))
+        if row is None or row.payload is None or row.status is not Status.LIVE:
+            return None
+        return challenge_hash(self._network, nonce, row.payload)
+
+
+def _walk_down(db: sqlite3.Connection, frame: Chain, limit: int) -> Iterable[Row]:
+    pending = list(frame.heads)
+    seen: set[bytes] = set()
+    while pending and len(seen) < limit:
+        id_ = pending.pop(0)
+        row = read.by_id(db, id_)
+        if row is None or id_ in seen or row.seq < frame.from_seq:
+            continue
+        if read.chain_key(db, row.chain) != (frame.account, frame.key, frame.lane):
+            continue
+        seen.add(id_)
+        yield row
+        previous = read.previous(row)
+        if previous is not None:
+            pending.append(previous)

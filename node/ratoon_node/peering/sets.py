@@ -1,0 +1,178 @@
+"""The sets that nodes compare: one index a scope, kept by the journal (R-60 to R-63).
+
+The index of what this node admits follows every commit. A peer that admits other nodes is
+compared over what both admit: an index made for that pair of lists, kept while it is used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Iterable
+from functools import partial
+
+from ratoon_node.fanout import Committed, Fanout, Subscription
+from ratoon_node.runtime import Spawn
+from ratoon_node.store import read
+from ratoon_node.store.db import Db
+from ratoon_node.store.rows import Change, What
+from ratoon_protocol.kinds import Scope, kind_class
+from ratoon_protocol.limits import EPOCH_MS
+from ratoon_protocol.reconcile import Index, Window
+
+#: Scopes that every node holds the same of.
+PUBLIC_SCOPES = (Scope.LOG, Scope.STATE, Scope.WINDOW)
+# Indexes kept for peers that admit other nodes than this one does.
+OTHER_VIEWS_MAX = 4
+
+
+def seconds(created_ms: int) -> int:
+    """The timestamp that reconciliation sorts by: seconds since 2020-01-01."""
+    return (created_ms - EPOCH_MS) // 1000
+
+
+class View:
+    """The indexes over the accounts that one set of nodes stands for."""
+
+    def __init__(self) -> None:
+        self.indexes: dict[Scope, Index] = {scope: Index() for scope in PUBLIC_SCOPES}
+        self.accounts: set[bytes] = set()
+
+    def put(self, change: Change) -> None:
+        """Follow one journal line of an account in this view."""
+        index = self.indexes.get(kind_class(change.kind).scope)
+        if index is None:
+            return
+        if change.member:
+            index.insert(seconds(change.created_ms), change.id)
+        else:
+            index.erase(seconds(change.created_ms), change.id)
+
+
+def load_view(db: sqlite3.Connection, nodes: frozenset[bytes]) -> View:
+    """Read the view of `nodes`: accounts they host, and their own."""
+    view = View()
+    numbers = read.account_numbers(db)
+    hosts = read.all_hosts(db)
+    for account in numbers:
+        if account in nodes or not nodes.isdisjoint(hosts.get(account, ())):
+            view.accounts.add(account)
+    whole = len(view.accounts) == len(numbers)
+    chosen = None if whole else [numbers[account] for account in view.accounts]
+    items: dict[Scope, list[tuple[int, bytes]]] = {scope: [] for scope in PUBLIC_SCOPES}
+    scopes: dict[int, Scope] = {}
+    for member in read.members(db, chosen):
+        scope = scopes.get(member.kind)
+        if scope is None:
+            scope = scopes[member.kind] = kind_class(member.kind).scope
+        if scope in items:
+            items[scope].append((seconds(member.created_ms), member.id))
+    for scope, found in items.items():
+        view.indexes[scope].bulk(found)
+    return view
+
+
+class Sets:
+    """The views of one node. `nodes` are those it admits."""
+
+    def __init__(self, db: Db, fanout: Fanout, spawn: Spawn) -> None:
+        self._db = db
+        self._fanout = fanout
+        self._spawn = spawn
+        self._nodes: frozenset[bytes] = frozenset()
+        self._own = View()
+        self._others: OrderedDict[frozenset[bytes], View] = OrderedDict()
+        self._loading = asyncio.Lock()
+
+    async def start(self, nodes: Iterable[bytes]) -> None:
+        """Load from the store and follow the journal from there."""
+        changes = self._fanout.subscribe()
+        await self.admit(nodes)
+        self._spawn(self._follow(changes), "sets.follow")
+
+    async def admit(self, nodes: Iterable[bytes]) -> None:
+        """Other nodes are admitted now: everything is loaded again."""
+        async with self._loading:
+            self._nodes = frozenset(nodes)
+            self._others.clear()
+            self._own = await self._db.read(partial(load_view, nodes=self._nodes))
+
+    async def window(self, scope: Scope, nodes: Iterable[bytes], since_ms: int) -> Window:
+        """The set of a scope over what `nodes` and this node admit, from `since_ms` on."""
+        common = self._nodes & frozenset(nodes)
+        since_s = max(0, seconds(since_ms)) if since_ms else 0
+        return Window((await self._view(common)).indexes[scope], since_s)
+
+    async def private(self, account: bytes) -> Window:
+        """The private set of one account, read from the store."""
+
+        def load(db: sqlite3.Connection) -> Index:
+            row = read.account(db, account)
+            index = Index()
+            for member in read.members(db, [row.n] if row else []):
+                if kind_class(member.kind).scope is Scope.PRIVATE:
+                    index.insert(seconds(member.created_ms), member.id)
+            return index
+
+        return Window(await self._db.read(load))
+
+    def state(self) -> dict[Scope, tuple[int, bytes]]:
+        """Count and fingerprint of every public scope, as this node admits."""
+        return {scope: (len(index), index.digest()) for scope, index in self._own.indexes.items()}
+
+    async def _view(self, nodes: frozenset[bytes]) -> View:
+        if nodes == self._nodes:
+            return self._own
+        view = self._others.get(nodes)
+        if view is None:
+            async with self._loading:
+                view = await self._db.read(partial(load_view, nodes=nodes))
+            self._others[nodes] = view
+            while len(self._others) > OTHER_VIEWS_MAX:
+                self._others.popitem(last=False)
+        self._others.move_to_end(nodes)
+        return view
+
+    async def _follow(self, changes: Subscription) -> None:
+        while True:
+            commit = await changes.next()
+            if commit is None:
+                await self.admit(self._nodes)
+            else:
+                await self._take(commit)
+
+    async def _take(self, commit: Committed) -> None:
+        async with self._loading:
+            again: set[bytes] = set()
+            for change in commit.changes:
+                if change.what is What.ACCOUNT:
+                    again.add(change.account)
+                elif change.what is not What.NODES:
+                    self._put(change)
+            for account in again:
+                await self._load_account(account)
+
+    def _put(self, change: Change) -> None:
+        self._own.accounts.add(change.account)
+        self._own.put(change)
+        for nodes, view in list(self._others.items()):
+            if change.account in view.accounts:
+                view.put(change)
+            elif change.what is What.ADDED:
+                del self._others[nodes]  # a new account: whose it is, the store knows
+
+    async def _load_account(self, account: bytes) -> None:
+        """Hosting of an account changed: its headers come in or go out."""
+        self._others.clear()
+
+        def load(db: sqlite3.Connection) -> tuple[bool, list[read.Member]]:
+            row = read.account(db, account)
+            nodes = {*read.hosts(db, account), account}
+            return bool(nodes & self._nodes), list(read.members(db, [row.n] if row else []))
+
+        carried, members = await self._db.read(load)
+        for kind, created_ms, id_ in members:
+            self._own.put(
+                Change(0, What.STATUS, id_, account, kind, created_ms, carried, shown=False)
+            )

@@ -1,0 +1,179 @@
+"""Where the bytes of a link go: a wire, however it is made (R-71).
+
+`Transport` is a seam: production dials WebSockets, the simulation hands out wires of its own.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import aiohttp
+from aiohttp import web
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.resolver import ThreadedResolver
+from yarl import URL
+
+from ratoon_node.errors import NodeError
+from ratoon_node.runtime import timeout_ms
+from ratoon_protocol.errors import Code
+from ratoon_protocol.limits import HANDSHAKE_MS_MAX, NOISE_MESSAGE_BYTES_MAX
+
+#: Where a node takes links, below its address.
+LINK_PATH = "/v1/link"
+
+
+class Wire(Protocol):
+    """One connection that carries whole binary messages."""
+
+    async def send(self, message: bytes) -> None:
+        """Write one message; waits while the other side does not read."""
+        ...
+
+    async def receive(self) -> bytes | None:
+        """The next message; None once the connection has ended."""
+        ...
+
+    async def close(self) -> None:
+        """End the connection."""
+        ...
+
+
+class Transport(Protocol):
+    """How a node reaches an address."""
+
+    async def dial(self, address: str) -> Wire:
+        """A wire to the node at `address`. Raises `NodeError` when there is none."""
+        ...
+
+    async def close(self) -> None:
+        """End everything this transport holds."""
+        ...
+
+
+class SocketWire:
+    """A WebSocket, from either end."""
+
+    def __init__(self, socket_: aiohttp.ClientWebSocketResponse | web.WebSocketResponse) -> None:
+        self._socket: Any = socket_
+
+    async def send(self, message: bytes) -> None:
+        """See `Wire.send`."""
+        await self._socket.send_bytes(message)
+
+    async def receive(self) -> bytes | None:
+        """See `Wire.receive`; anything but a binary message ends the wire."""
+        message = await self._socket.receive()
+        if message.type is aiohttp.WSMsgType.BINARY:
+            return bytes(message.data)
+        return None
+
+    async def close(self) -> None:
+        """See `Wire.close`."""
+        await self._socket.close()
+
+
+class _PublicResolver(AbstractResolver):
+    """Resolves names to public addresses only, so that no peer's record can point us inwards."""
+
+    def __init__(self, private: bool) -> None:
+        self._private = private
+        self._resolver = ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = await self._resolver.resolve(host, port, family)
+        allowed = [one for one in found if self._private or is_public(one["host"])]
+        if not allowed:
+            raise OSError("not a public address")
+        return allowed
+
+    async def close(self) -> None:
+        await self._resolver.close()
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address belongs to the internet at large, through no transition prefix."""
+    found = ipaddress.ip_address(address.split("%")[0])
+    if isinstance(found, ipaddress.IPv6Address):
+        inner = found.ipv4_mapped or found.sixtofour or (found.teredo and found.teredo[1])
+        nat64 = found in ipaddress.ip_network("64:ff9b::/96")
+        if inner or nat64:
+            return False
+    return found.is_global and not found.is_multicast
+
+
+def link_url(address: str, private: bool) -> URL:
+    """Where to dial for an address as nodes state it. Raises `NodeError(bad_address)`."""
+    text = address if "//" in address else f"http://{address}"
+    try:
+        url = URL(text)
+        if url.scheme not in ("http", "https", "ws", "wss") or not url.host or url.user:
+            raise ValueError("not an address of a node")
+        literal = _literal(url.host)
+        if literal is not None and not private and not is_public(literal):
+            raise ValueError("not a public address")
+    except ValueError as error:
+        raise NodeError(Code.BAD_ADDRESS, detail=str(error)) from error
+    scheme = "wss" if url.scheme in ("https", "wss") else "ws"
+    return url.with_scheme(scheme).with_path(LINK_PATH).with_query(None).with_fragment(None)
+
+
+def _literal(host: str) -> str | None:
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return None
+
+
+class SocketTransport:
+    """Dials WebSockets. `private`: also to loopback and private addresses (LAN, demo, tests)."""
+
+    def __init__(self, private: bool) -> None:
+        self._private = private
+        self._client: aiohttp.ClientSession | None = None
+
+    async def dial(self, address: str) -> Wire:
+        """See `Transport.dial`. No redirects, no compression, a bounded time."""
+        url = link_url(address, self._private)
+        if self._client is None:
+            resolver = _PublicResolver(self._private)
+            connector = aiohttp.TCPConnector(resolver=resolver, limit=0)
+            trace = aiohttp.TraceConfig()
+            trace.on_request_redirect.append(_refuse_redirect)
+            self._client = aiohttp.ClientSession(connector=connector, trace_configs=[trace])
+        try:
+            async with timeout_ms(HANDSHAKE_MS_MAX):
+                return SocketWire(
+                    await self._client.ws_connect(
+                        url, compress=0, max_msg_size=NOISE_MESSAGE_BYTES_MAX, autoping=True
+                    )
+                )
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise NodeError(Code.TIMEOUT, detail=f"dial: {type(error).__name__}") from error
+
+    async def close(self) -> None:
+        """See `Transport.close`."""
+        if self._client is not None:
+            await self._client.close()
+
+
+async def _refuse_redirect(*_: object) -> None:
+    raise aiohttp.ClientError("nodes do not redirect each other")
+
+
+async def accept(request: web.Request) -> tuple[web.WebSocketResponse, Wire]:
+    """Take a link that another node dials."""
+    response = web.WebSocketResponse(
+        compress=False, max_msg_size=NOISE_MESSAGE_BYTES_MAX, autoping=True
+    )
+    await response.prepare(request)
+    return response, SocketWire(response)
+
+
+def spread(addresses: Sequence[str], known: str | None) -> list[str]:
+    """Addresses to try in order: the one that worked last, then those the node states."""
+    return list(dict.fromkeys([*([known] if known else []), *addresses]))

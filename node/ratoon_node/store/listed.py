@@ -1,0 +1,184 @@
+"""Questions of readers and of the operator: what a timeline may list, and their own tables."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ratoon_node.store.read import IDS_PER_QUERY_MAX
+from ratoon_node.store.rows import Row, row
+
+
+class Listed(NamedTuple):
+    """A record with its author, and what hides it now: a vanish, or a change of authority that
+    is still being applied.
+    """
+
+    row: Row
+    account: bytes
+    vanished: bool
+    suspect: bool
+
+    @property
+    def hidden(self) -> bool:
+        """Hidden for one of the two."""
+        return self.vanished or self.suspect
+
+
+_LISTED = (
+    f"SELECT {', '.join('record.' + name for name in Row._fields)}, account.id,"
+    " account.vanished_ms IS NOT NULL, chain.suspect"
+    " FROM record CROSS JOIN account ON account.n = record.account"
+    " CROSS JOIN chain ON chain.n = record.chain"
+)
+
+
+def _listed(fields: tuple[Any, ...]) -> Listed:
+    return Listed(row(fields[:-3]), fields[-3], bool(fields[-2]), bool(fields[-1]))
+
+
+def listed_id(db: sqlite3.Connection, id_: bytes) -> Listed | None:
+    """One record by its id, as a reader may ask for it."""
+    found = db.execute(f"{_LISTED} WHERE record.id = ?", (id_,)).fetchone()
+    return _listed(found) if found else None
+
+
+def listed_before(db: sqlite3.Connection, before: int, limit: int) -> list[Listed]:
+    """Timeline records with a position below `before`, newest first."""
+    sql = f"{_LISTED} WHERE record.shown < ? ORDER BY record.shown DESC LIMIT ?"
+    return [_listed(fields) for fields in db.execute(sql, (before, limit))]
+
+
+def listed_since(db: sqlite3.Connection, since: int, limit: int) -> list[Listed]:
+    """Timeline records with a position above `since`, oldest first."""
+    sql = f"{_LISTED} WHERE record.shown > ? ORDER BY record.shown LIMIT ?"
+    return [_listed(fields) for fields in db.execute(sql, (since, limit))]
+
+
+def listed_by_before(
+    db: sqlite3.Connection, account_: int, before: int, limit: int
+) -> list[Listed]:
+    """One author's timeline records with a position below `before`, newest first."""
+    sql = f"{_LISTED} WHERE record.account = ? AND record.shown < ?"
+    found = db.execute(f"{sql} ORDER BY record.shown DESC LIMIT ?", (account_, before, limit))
+    return [_listed(fields) for fields in found]
+
+
+def listed_by_since(db: sqlite3.Connection, account_: int, since: int, limit: int) -> list[Listed]:
+    """One author's timeline records with a position above `since`, oldest first."""
+    sql = f"{_LISTED} WHERE record.account = ? AND record.shown > ?"
+    found = db.execute(f"{sql} ORDER BY record.shown LIMIT ?", (account_, since, limit))
+    return [_listed(fields) for fields in found]
+
+
+def newest_of(
+    db: sqlite3.Connection, accounts: Sequence[int], before: int
+) -> list[tuple[int, int]]:
+    """(position, account) of each account's newest timeline record below `before`.
+
+    One seek an account, all in one statement: what a merge of many authors starts from.
+    """
+    return _ends_of(db, accounts, before, "max", "<")
+
+
+def oldest_of(db: sqlite3.Connection, accounts: Sequence[int], since: int) -> list[tuple[int, int]]:
+    """(position, account) of each account's oldest timeline record above `since`."""
+    return _ends_of(db, accounts, since, "min", ">")
+
+
+def _ends_of(
+    db: sqlite3.Connection, accounts: Sequence[int], at: int, pick: str, side: str
+) -> list[tuple[int, int]]:
+    found = db.execute(
+        f"SELECT (SELECT {pick}(shown) FROM record WHERE account = wanted.value AND shown {side} ?)"
+        " AS position, wanted.value FROM json_each(?) AS wanted",
+        (at, json.dumps(list(accounts))),
+    )
+    return [(position, account_) for position, account_ in found if position is not None]
+
+
+def numbers_of(db: sqlite3.Connection, ids: Sequence[bytes]) -> list[int]:
+    """This store's numbers of those of `ids` that are here."""
+    found: list[int] = []
+    for start in range(0, len(ids), IDS_PER_QUERY_MAX):
+        part = ids[start : start + IDS_PER_QUERY_MAX]
+        sql = f"SELECT n FROM account WHERE id IN ({','.join('?' * len(part))})"
+        found.extend(number for (number,) in db.execute(sql, part))
+    return found
+
+
+def author_of(db: sqlite3.Connection, id_: bytes) -> bytes | None:
+    """The account that signed a record, if it is here."""
+    found = db.execute(
+        "SELECT account.id FROM record JOIN account ON account.n = record.account"
+        " WHERE record.id = ?",
+        (id_,),
+    ).fetchone()
+    return bytes(found[0]) if found else None
+
+
+def reason(db: sqlite3.Connection, record: int) -> str:
+    """The reason of the newest decision about a record, "" if there is none."""
+    found = db.execute(
+        "SELECT reason FROM decision WHERE record = ? ORDER BY n DESC LIMIT 1", (record,)
+    ).fetchone()
+    return str(found[0]) if found else ""
+
+
+class Sizes(NamedTuple):
+    """How many accounts and records this store has numbered so far."""
+
+    accounts: int
+    records: int
+
+
+def sizes(db: sqlite3.Connection) -> Sizes:
+    """Upper bounds that cost two seeks; what a vanish took out is still counted."""
+    found = db.execute(
+        "SELECT (SELECT coalesce(max(n), 0) FROM account), (SELECT coalesce(max(n), 0) FROM record)"
+    ).fetchone()
+    return Sizes(*found)
+
+
+# --- the operator's tables ---------------------------------------------------------------
+
+
+class BlockRow(NamedTuple):
+    """An entry of the operator's lists as stored."""
+
+    subject: str
+    entity: str
+    verdict: int
+    reason: str
+    expires_ms: int | None
+    made_by: str
+    at_ms: int
+
+
+def blocks(db: sqlite3.Connection) -> list[BlockRow]:
+    """Every entry of the operator's lists, newest first."""
+    found = db.execute(
+        f"SELECT {', '.join(BlockRow._fields)} FROM block ORDER BY at_ms DESC, subject, entity"
+    )
+    return [BlockRow._make(fields) for fields in found]
+
+
+class InviteRow(NamedTuple):
+    """An invite as stored; `uses` are those left."""
+
+    code: str
+    uses: int
+    made_ms: int
+    expires_ms: int | None
+    note: str
+
+
+def invites(db: sqlite3.Connection, limit: int) -> list[InviteRow]:
+    """Invites, newest first."""
+    found = db.execute(
+        f"SELECT {', '.join(InviteRow._fields)} FROM invite ORDER BY made_ms DESC, code LIMIT ?",
+        (limit,),
+    )
+    return [InviteRow._make(fields) for fields in found]
