@@ -29,7 +29,9 @@ from ratoon_protocol.introduction import Introduced
 
 
 class Ready(NamedTuple):
-    """The link is open. `skew_ms`: how far the peer's clock is ahead of ours."""
+    """The link is open. `skew_ms`: how far the peer's time of day is ahead of ours, to within the
+    time that `welcome` took.
+    """
 
     hello: Hello
     admitted: tuple[bytes, ...]

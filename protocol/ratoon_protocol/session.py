@@ -8,6 +8,8 @@ Five verbs, whoever pumps them (a WebSocket in production, a simulated wire in t
     next_deadline_ms()        when `expire` wants to be called, at the latest
     expire(now_ms)            time has passed
 
+`now_ms` may come from any clock that does not go back; what the hellos tell is the time of day.
+
 Theory. A link is three things one after the other. (1) A Noise XX handshake: from then on all is
 one encrypted stream of frames each way (`stream`). (2) Both sides introduce themselves at once; the
 caller looks at `Introduced` and says `welcome` (or closes), which sends the hello; if what they
@@ -143,7 +145,9 @@ class PeerSession:
         self._events: list[Event] = []
         self._hello: Hello | None = None  # the peer's, until the link is open
         self._admitted: tuple[bytes, ...] = ()
-        self._skew_ms = 0
+        self._now_ms = now_ms
+        self._hello_at_ms = 0
+        self._day_ms = 0  # the time of day at `welcome`, less the pump's clock
         self._alive: Final = Liveness(now_ms)
         self._books: Final = Books(side)
 
@@ -152,6 +156,7 @@ class PeerSession:
         """Take one message of the peer. Never raises for what is in it: see `Closed`."""
         if self.state is State.CLOSED:
             return
+        self._now_ms = now_ms
         self._alive.hear(now_ms)
         try:
             self._take_message(data, now_ms)
@@ -182,6 +187,7 @@ class PeerSession:
         """Ask for a sign of life, or give up a peer that is silent or owes answers too long."""
         if self.state is State.CLOSED:
             return
+        self._now_ms = now_ms
         try:
             ping = self._alive.check(now_ms, self.state is State.OPEN)
         except LinkError as error:
@@ -203,7 +209,8 @@ class PeerSession:
     ) -> None:
         """Say hello to the peer just introduced; `Ready` follows when it has done the same.
 
-        `admitted`: node accounts this side lets in. Raises `UsageError` out of turn.
+        `admitted`: node accounts this side lets in; `clock_ms`: the time of day. Raises
+        `UsageError` out of turn.
         """
         if self.state is State.CLOSED:
             return
@@ -211,6 +218,7 @@ class PeerSession:
             raise UsageError(f"welcome while {self.state.name}")
         self._admitted = tuple(sorted(set(admitted)))
         framing.encode(Admitted(self._admitted))  # may be needed inside `receive`, so check now
+        self._day_ms = clock_ms - self._now_ms
         self._move(Act.WELCOME)
         digest = admitted_digest(self._admitted)
         about = (limits.VERSION, self._network, CARRY_ALL, horizon_ms, identity_head, digest)
@@ -404,7 +412,7 @@ class PeerSession:
         if frame.network != self._network:
             raise LinkError(Code.WRONG_NETWORK)
         self._hello = frame
-        self._skew_ms = frame.clock_ms - now_ms
+        self._hello_at_ms = now_ms
         return self._agree() if self.state is State.ADMITTING else None
 
     def _agree(self) -> Ready | None:
@@ -418,7 +426,8 @@ class PeerSession:
 
     def _ready(self, hello: Hello, admitted: tuple[bytes, ...]) -> Ready:
         self._hello = None
-        return Ready(hello, admitted, self._skew_ms)
+        skew_ms = hello.clock_ms - self._hello_at_ms - self._day_ms
+        return Ready(hello, admitted, skew_ms)
 
     def _take_admitted(self, frame: Admitted, _: int) -> Event:
         if self._hello is None:  # later on an open link: a change

@@ -69,10 +69,20 @@ def test_lists_are_sent_where_they_differ():
 
 def test_the_difference_of_clocks_is_measured():
     one, other = introduced()
-    welcome(one, clock_ms=NOW + 90_000)
-    welcome(other, clock_ms=NOW - 5)
+    welcome(one, clock_ms=5_000_000)
+    welcome(other, clock_ms=5_090_000)
     carry(one, other)
-    assert [event.skew_ms for event in one.events() + other.events()] == [-5, 90_000]
+    assert [event.skew_ms for event in one.events() + other.events()] == [90_000, -90_000]
+
+
+def test_waiting_for_a_hello_is_no_difference_of_clocks():
+    one, other = introduced()
+    welcome(one, clock_ms=5_000_000)
+    carry(one, other)
+    other.expire(NOW + 3_000)
+    welcome(other, clock_ms=5_003_000)
+    carry(one, other, NOW + 3_000)
+    assert [event.skew_ms for event in one.events() + other.events()] == [0, 0]
 
 
 def test_frames_of_any_size_share_and_cross_messages():
