@@ -1,0 +1,1 @@
+"""The node over HTTP: one group of routes a file, joined by `server.make_app`."""

@@ -1,0 +1,130 @@
+"""Reading requests: bodies within their bounds, parameters within their ranges."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TypeVar
+
+import msgspec
+from aiohttp import web
+
+from ratoon_node.api.ports import Services
+from ratoon_node.errors import NodeError
+from ratoon_node.timeline.walk import Cursor
+from ratoon_protocol.errors import Code
+from ratoon_protocol.limits import INT_MAX
+
+# JSON requests are small: a policy is read from disk, records come as MessagePack.
+JSON_BYTES_MAX = 64 * 1024
+# Items of a listing when the client does not say.
+LIMIT_DEFAULT = 20
+
+T = TypeVar("T")
+
+
+async def body(request: web.Request, services: Services, bytes_max: int | None = None) -> bytes:
+    """The whole body, within the bound of size and within the time for all of it.
+
+    Raises `NodeError`: `empty`, `too_large` (before anything is read if the length was told),
+    `timeout`. The connection ends with the last two: what is left of the body is not worth it.
+    """
+    settings = services.node.settings
+    most = min(bytes_max or settings.request_bytes_max, settings.request_bytes_max)
+    if request.content_length is not None and request.content_length > most:
+        raise _cut(request, Code.TOO_LARGE)
+    data = bytearray()
+    try:
+        async with asyncio.timeout(settings.request_timeout_ms_max / 1000):
+            async for chunk in request.content.iter_any():
+                data += chunk
+                if len(data) > most:
+                    raise _cut(request, Code.TOO_LARGE)
+    except TimeoutError:
+        raise _cut(request, Code.TIMEOUT) from None
+    if not data:
+        raise NodeError(Code.EMPTY)
+    return bytes(data)
+
+
+#: Set on a request whose connection must end with its answer.
+CUT = "ratoon.cut"
+
+
+def _cut(request: web.Request, code: Code) -> NodeError:
+    request[CUT] = True
+    return NodeError(code)
+
+
+async def json_body(request: web.Request, services: Services, type_: type[T]) -> T:
+    """A JSON body as `type_` (a msgspec struct). Raises `NodeError(bad_request)`."""
+    data = await body(request, services, JSON_BYTES_MAX)
+    return parse_json(data, type_)
+
+
+def parse_json(data: bytes | str, type_: type[T]) -> T:
+    """`data` as `type_`; msgspec's words name fields and types, never values."""
+    try:
+        return msgspec.json.decode(data, type=type_)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        detail = str(error) if isinstance(error, msgspec.ValidationError) else "not JSON"
+        raise NodeError(Code.BAD_REQUEST, safe=f"The request is not valid: {detail}") from None
+
+
+def id_in(text: str, what: str = "id") -> bytes:
+    """32 bytes from 64 hexadecimal digits. Raises `NodeError(bad_request)`."""
+    try:
+        found = bytes.fromhex(text) if len(text) == 64 else b""
+    except ValueError:
+        found = b""
+    if len(found) != 32:
+        raise NodeError(Code.BAD_REQUEST, safe=f"{what} must be 64 hexadecimal digits.")
+    return found
+
+
+def id_of_path(request: web.Request, name: str = "id") -> bytes:
+    """The 32 bytes named in the path."""
+    return id_in(request.match_info[name], name)
+
+
+def number(request: web.Request, name: str, default: int, high: int, low: int = 0) -> int:
+    """A whole number among the query's parameters. Raises `NodeError`."""
+    text = request.query.get(name)
+    return default if text is None else number_in(text, name, high, low)
+
+
+def number_in(text: str, name: str, high: int, low: int = 0) -> int:
+    """A whole number from `low` to `high`. Raises `bad_request` or `out_of_range`."""
+    if not (text.isascii() and text.isdecimal()):
+        raise NodeError(Code.BAD_REQUEST, safe=f"{name} must be a whole number.")
+    if len(text) > 16 or not low <= int(text) <= high:
+        raise NodeError(Code.OUT_OF_RANGE, safe=f"{name} must be from {low} to {high}.")
+    return int(text)
+
+
+def page(request: web.Request, services: Services) -> tuple[Cursor, int]:
+    """`before` or `since` (positions) and `limit` of a listing."""
+    limit = number(request, "limit", LIMIT_DEFAULT, services.node.settings.page_records_max, 1)
+    if "before" in request.query and "since" in request.query:
+        raise NodeError(Code.BAD_REQUEST, safe="Say before or since, not both.")
+    if "since" in request.query:
+        return Cursor(number(request, "since", 0, INT_MAX), newest_first=False), limit
+    return Cursor(number(request, "before", INT_MAX, INT_MAX)), limit
+
+
+def wants(request: web.Request, type_: str) -> bool:
+    """Whether the client asked for a media type by name."""
+    accepted = request.headers.get("Accept", "").split(",")
+    return any(part.partition(";")[0].strip().lower() == type_ for part in accepted)
+
+
+def client(request: web.Request) -> str:
+    """The address that is charged for a request; kept in memory, never logged."""
+    return request.remote or ""
+
+
+def charge(request: web.Request, services: Services, cost: float) -> None:
+    """Take `cost` requests from the client's allowance. Raises `NodeError(rate)`."""
+    now_ms = services.node.runtime.clock.monotonic_ms()
+    wait_ms = services.rates.take(client(request), cost, now_ms)
+    if wait_ms:
+        raise NodeError(Code.RATE, retry_ms=wait_ms)

@@ -1,0 +1,204 @@
+"""What the API needs of the node. The layers beside and above it fit these shapes by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ratoon_node.api.rate import Rates
+from ratoon_node.config import Settings
+from ratoon_node.fanout import Fanout
+from ratoon_node.ingest.gate import Gate
+from ratoon_node.ingest.ledger import Ledger
+from ratoon_node.operate.own import OwnAccount
+from ratoon_node.runtime import Runtime
+from ratoon_node.store.db import Db
+from ratoon_node.telemetry import Metrics
+from ratoon_node.timeline.feed import Feed
+from ratoon_protocol.record import Body
+
+
+class PeerLike(Protocol):
+    """A node as this operator knows it; provider and country only if confirmed."""
+
+    @property
+    def node(self) -> bytes:
+        """Its account."""
+        ...
+
+    @property
+    def address(self) -> str | None:
+        """Where it was found last."""
+        ...
+
+    @property
+    def added(self) -> bool:
+        """The operator added it."""
+        ...
+
+    @property
+    def linked_ms(self) -> int | None:
+        """When it last proved itself on a link."""
+        ...
+
+    @property
+    def provider(self) -> str | None:
+        """Whose machine it is, if confirmed."""
+        ...
+
+    @property
+    def country(self) -> str | None:
+        """Where it is, if confirmed."""
+        ...
+
+    @property
+    def useful(self) -> int:
+        """Records it brought first."""
+        ...
+
+    @property
+    def faults(self) -> int:
+        """What it did wrong."""
+        ...
+
+
+class NodeRecordLike(Protocol):
+    """What a node says of itself."""
+
+    @property
+    def node(self) -> bytes:
+        """Its account."""
+        ...
+
+    @property
+    def body(self) -> Body:
+        """The body of its node record."""
+        ...
+
+
+class RosterLike(Protocol):
+    """Whom this node knows; `load` makes it anew after peers or blocks changed."""
+
+    @property
+    def peers(self) -> Mapping[bytes, PeerLike]:
+        """By account."""
+        ...
+
+    @property
+    def nodes(self) -> Mapping[bytes, NodeRecordLike]:
+        """Node records by account."""
+        ...
+
+    async def load(self) -> None:
+        """Make it anew from the store."""
+        ...
+
+
+class NodeParts(Protocol):
+    """The parts of a node that requests reach."""
+
+    @property
+    def settings(self) -> Settings:
+        """What the operator chose."""
+        ...
+
+    @property
+    def runtime(self) -> Runtime:
+        """Time, tasks and threads."""
+        ...
+
+    @property
+    def db(self) -> Db:
+        """Where readers ask."""
+        ...
+
+    @property
+    def gate(self) -> Gate:
+        """The one way in."""
+        ...
+
+    @property
+    def ledger(self) -> Ledger:
+        """What is written down beside records."""
+        ...
+
+    @property
+    def fanout(self) -> Fanout:
+        """Who hears of commits."""
+        ...
+
+    @property
+    def own(self) -> OwnAccount:
+        """The node's own account."""
+        ...
+
+    @property
+    def roster(self) -> RosterLike:
+        """Whom it knows."""
+        ...
+
+    @property
+    def metrics(self) -> Metrics:
+        """What it counts."""
+        ...
+
+
+class CountsLike(Protocol):
+    """Who holds a record: this node counted, unconfirmed nodes apart."""
+
+    @property
+    def nodes(self) -> int:
+        """Nodes that hold it."""
+        ...
+
+    @property
+    def providers(self) -> int:
+        """Different confirmed providers among them."""
+        ...
+
+    @property
+    def countries(self) -> int:
+        """Different confirmed countries among them."""
+        ...
+
+    @property
+    def unconfirmed(self) -> int:
+        """Nodes whose provider nobody confirmed."""
+        ...
+
+
+class ReceiptsLike(Protocol):
+    """What other nodes said they hold."""
+
+    async def wait(
+        self, ids: Sequence[bytes], providers: int, timeout_ms: int
+    ) -> Mapping[bytes, CountsLike]:
+        """Counts once every record is at `providers` providers, or when the time is over."""
+        ...
+
+    async def counts(self, ids: Sequence[bytes]) -> Mapping[bytes, CountsLike]:
+        """Counts now; an id that is not here has none."""
+        ...
+
+
+class ReplicationLike(Protocol):
+    """How replication stands."""
+
+    async def state(self) -> Mapping[str, Any]:
+        """Ready for JSON: `peers` (a list, one map a link) and `scopes` (a list of maps with
+        `scope`, `records` and `fingerprint` in hexadecimal).
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything a group of routes may use."""
+
+    node: NodeParts
+    receipts: ReceiptsLike
+    replication: ReplicationLike
+    feed: Feed
+    rates: Rates
+    operator_token: str

@@ -1,0 +1,68 @@
+"""The whole API as one aiohttp application; `app` opens the sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from aiohttp import web
+
+from ratoon_node.api.guard import Guard, Handler
+from ratoon_node.api.ports import NodeParts, ReceiptsLike, ReplicationLike, Services
+from ratoon_node.api.publish import Publishing
+from ratoon_node.api.rate import Rates
+from ratoon_node.api.records import Records
+from ratoon_node.api.timelines import Timelines
+from ratoon_node.timeline.feed import Feed
+
+# What is left of a refused body is read for this long, so that the client sees the answer.
+LINGER_SECONDS = 1.0
+# An idle connection is kept for this long: longer than a client's pause between two pages.
+KEEP_ALIVE_SECONDS = 30.0
+# Request line and header lines: far above what the API needs.
+LINE_BYTES_MAX = 8190
+
+
+def make_app(
+    node: NodeParts,
+    *,
+    receipts: ReceiptsLike,
+    replication: ReplicationLike,
+    operator_token: str,
+    routes: Iterable[web.AbstractRouteDef] = (),
+) -> web.Application:
+    """The application of one node. `routes` are added to its own (the link's endpoint)."""
+    clock = node.runtime.clock
+    feed = Feed(node.db, node.fanout, clock, lambda: node.gate.policy)
+    rates = Rates(node.settings.requests_per_minute_max)
+    services = Services(node, receipts, replication, feed, rates, operator_token)
+    guard = Guard(services)
+
+    @web.middleware
+    async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        return await guard.answer(request, handler)
+
+    app = web.Application(middlewares=[guarded])
+    for group in (Publishing(services), Records(services), Timelines(services)):
+        app.add_routes(group.routes())
+    app.add_routes(routes)
+
+    async def start_feed(_: web.Application) -> None:
+        await feed.start()
+        node.runtime.spawn(feed.run(), "api.feed")
+
+    app.on_startup.append(start_feed)
+    return app
+
+
+def make_runner(app: web.Application) -> web.AppRunner:
+    """A runner that never unpacks bodies and never writes down who asked for what."""
+    return web.AppRunner(
+        app,
+        access_log=None,
+        auto_decompress=False,
+        handle_signals=False,
+        keepalive_timeout=KEEP_ALIVE_SECONDS,
+        lingering_time=LINGER_SECONDS,
+        max_line_size=LINE_BYTES_MAX,
+        max_field_size=LINE_BYTES_MAX,
+    )

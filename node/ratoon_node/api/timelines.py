@@ -1,0 +1,74 @@
+"""`/v1/timelines`: public and home, by cursor."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from aiohttp import web
+
+from ratoon_node.api import asked
+from ratoon_node.api.answers import answer
+from ratoon_node.api.ports import Services
+from ratoon_node.api.view import item_view
+from ratoon_node.store.db import Read
+from ratoon_node.timeline import walk
+from ratoon_node.timeline.visibility import Viewer
+from ratoon_node.timeline.walk import Cursor, Page
+
+
+class Timelines:
+    """Routes to timelines."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def routes(self) -> list[web.RouteDef]:
+        """The group's routes."""
+        return [
+            web.get("/v1/timelines/public", self.public),
+            web.get("/v1/timelines/home", self.home),
+            web.get("/v1/accounts/{id}/posts", self.by_author),
+        ]
+
+    async def public(self, request: web.Request) -> web.Response:
+        """What this node shows in public."""
+        cursor, limit = asked.page(request, self._services)
+        return answer(page_view(await public_page(self._services, cursor, limit)))
+
+    async def home(self, request: web.Request) -> web.Response:
+        """What `account` and those it follows posted: all of it public, so anyone may ask."""
+        account = asked.id_in(request.query.get("account", ""), "account")
+        cursor, limit = asked.page(request, self._services)
+        make = partial(walk.home, account=account, cursor=cursor, limit=limit)
+        return answer(page_view(await self._services.node.db.read(_viewed(self._services, make))))
+
+    async def by_author(self, request: web.Request) -> web.Response:
+        """What one account posted."""
+        account = asked.id_of_path(request)
+        cursor, limit = asked.page(request, self._services)
+        return answer(page_view(await author_page(self._services, account, cursor, limit)))
+
+
+async def public_page(services: Services, cursor: Cursor, limit: int) -> Page:
+    """A page of the public timeline."""
+    make = partial(walk.public, cursor=cursor, limit=limit)
+    return await services.node.db.read(_viewed(services, make))
+
+
+async def author_page(services: Services, account: bytes, cursor: Cursor, limit: int) -> Page:
+    """A page of one account's posts."""
+    make = partial(walk.by_author, account=account, cursor=cursor, limit=limit)
+    return await services.node.db.read(_viewed(services, make))
+
+
+def _viewed(services: Services, make: Any) -> Read[Page]:
+    policy, now_ms = services.node.gate.policy, services.node.runtime.clock.now_ms()
+    return lambda db: make(db, Viewer(db, policy, now_ms))
+
+
+def page_view(page: Page) -> dict[str, Any]:
+    """`items`; `next` goes on in the same direction (null: the end); `end` is where to go on
+    with `since` for what comes from now on.
+    """
+    return {"items": [item_view(item) for item in page.items], "next": page.next, "end": page.end}

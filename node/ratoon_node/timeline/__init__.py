@@ -1,0 +1,1 @@
+"""What people see, in which order: visibility, timelines with cursors, and the live feed."""
