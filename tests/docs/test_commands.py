@@ -22,7 +22,9 @@ def made(text: str) -> set[str]:
 
 
 def test_every_make_command_exists():
-    told = {file.name: made(file.read_text(encoding="utf-8")) for file in files(".md")}
+    told = {
+        str(file.relative_to(ROOT)): made(file.read_text(encoding="utf-8")) for file in files(".md")
+    }
     assert {"run", "demo", "test"} <= told["README.md"]
     assert {name: found - make_targets() for name, found in told.items() if found} == {
         name: set() for name, found in told.items() if found
