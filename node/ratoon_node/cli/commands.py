@@ -1,0 +1,68 @@
+"""The tree of commands, and how an error becomes one line and an exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from ratoon_node import __version__
+from ratoon_node.cli import node
+from ratoon_node.cli.say import CommandError, Exit, plain
+from ratoon_protocol.errors import ProtocolError, RatoonError
+
+app = typer.Typer(
+    name="ratoon",
+    help="A node of the Ratoon network, and the accounts of the people at this machine.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,  # they would print local variables, keys among them
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+node.register(app)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"ratoon {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Say which.")
+    ] = False,
+) -> None:
+    """Take the options of all commands."""
+
+
+def run_command(arguments: list[str]) -> int:
+    """Run one command; gives the exit code. Errors that are expected become one line."""
+    try:
+        app(args=arguments, prog_name="ratoon")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(Exit.FAILED)
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.DONE
+    except CommandError as error:
+        return _say_error(arguments, str(error), error.code, error.json_code)
+    except ProtocolError as error:
+        return _say_error(arguments, str(error), Exit.FAILED, error.code.value)
+    except (RatoonError, OSError) as error:
+        return _say_error(arguments, str(error), Exit.FAILED, "failed")
+    return Exit.DONE
+
+
+def _say_error(arguments: list[str], words: str, code: Exit, json_code: str) -> int:
+    if "--json" in arguments:
+        print(json.dumps({"error": {"code": json_code, "message": words}}, ensure_ascii=False))
+    else:
+        print(f"ratoon: {plain(words)}", file=sys.stderr)
+    return code

@@ -1,0 +1,97 @@
+"""What commands say: results to stdout, words about them to stderr, JSON where a script asks.
+
+Exit codes: 0 done, 1 it failed, 2 the command line is wrong, 3 the node refused it,
+4 no node answered, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Any, NoReturn, TextIO
+
+from ratoon_protocol.errors import RatoonError
+
+
+class Exit(IntEnum):
+    """What the process answers with."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    REFUSED = 3
+    UNREACHABLE = 4
+    INTERRUPTED = 130
+
+
+class CommandError(RatoonError):
+    """A command that cannot go on. The message is one line and says what to do."""
+
+    def __init__(self, words: str, code: Exit = Exit.FAILED, json_code: str = "") -> None:
+        super().__init__(words)
+        self.code = code
+        self.json_code = json_code or code.name.lower()
+
+
+def fail(words: str, code: Exit = Exit.FAILED, json_code: str = "") -> NoReturn:
+    """End the command with one line and an exit code."""
+    raise CommandError(words, code, json_code)
+
+
+def result(data: Any) -> None:
+    """One JSON document on stdout."""
+    print(json.dumps(data, ensure_ascii=False, indent=1))
+
+
+def line(words: str = "") -> None:
+    """One line of result on stdout."""
+    print(plain(words))
+
+
+def note(words: str) -> None:
+    """One line about what happens, on stderr."""
+    print(plain(words), file=sys.stderr, flush=True)
+
+
+def plain(words: str) -> str:
+    """Text from elsewhere, with nothing left in it that steers a terminal."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in words)
+
+
+def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Rows under titles, fitted to the terminal."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(*titles, box=box.SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        shown.add_row(*(Text(plain(cell)) for cell in row))
+    Console(soft_wrap=not sys.stdout.isatty()).print(shown)
+
+
+def terminal() -> TextIO | None:
+    """A stream that a person reads and nobody records, or None: the only place for secrets."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream.isatty():
+            return stream
+    return None
+
+
+def words_grid(words: str) -> str:
+    """A recovery phrase in numbered rows of four, as one writes it down."""
+    found = words.split()
+    cells = [f"{place:2}. {word:<10}" for place, word in enumerate(found, 1)]
+    rows = ["  ".join(cells[at : at + 4]).rstrip() for at in range(0, len(cells), 4)]
+    return "\n".join(f"    {row}" for row in rows)
+
+
+def ask(question: str) -> bool:
+    """A yes or no from the person at the terminal; no if nobody is there."""
+    if not sys.stdin.isatty():
+        return False
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

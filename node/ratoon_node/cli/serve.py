@@ -1,0 +1,200 @@
+"""The process behind `ratoon run`: a node on real sockets, from the first key to a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Callable
+
+from aiohttp import WSCloseCode, web
+
+from ratoon_node.api.server import make_app, make_runner
+from ratoon_node.app import Node, assemble, read_policy
+from ratoon_node.cli.say import fail, terminal, words_grid
+from ratoon_node.config import Settings
+from ratoon_node.operate.folder import Folder
+from ratoon_node.operate.own import Keys
+from ratoon_node.operate.supervisor import READY, STOPPING, tell_supervisor
+from ratoon_node.peering.wire import LINK_PATH, SocketTransport, accept
+from ratoon_node.policy.document import PolicyFileError
+from ratoon_node.runtime import SystemClock, system_runtime
+from ratoon_node.store.db import AioDb
+from ratoon_node.telemetry import configure_log
+from ratoon_protocol import phrase
+
+# Requests under way get this long to end once the node was told to stop.
+SHUTDOWN_S_MAX = 10.0
+# Connections the kernel holds until they are accepted.
+BACKLOG = 1024
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket, taken before anything else so that a taken port changes nothing."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    found = socket.socket(family, socket.SOCK_STREAM)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((host, port))
+        found.listen(BACKLOG)
+    except OSError as error:
+        found.close()
+        why = error.strerror or str(error)
+        if error.errno == errno.EADDRINUSE:
+            why = "another program (or node) listens there"
+        fail(
+            f"cannot listen on {host} port {port}: {why}. Choose another --port (0 takes a free"
+            " one) or --host."
+        )
+    return found
+
+
+def address_of(listening: socket.socket) -> str:
+    """Where a browser on this machine finds the node."""
+    host, port = listening.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):
+        host = "127.0.0.1" if host == "0.0.0.0" else "::1"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
+def open_keys(folder: Folder, settings: Settings) -> Keys:
+    """The node's keys; made, and their words shown once, when there are none.
+
+    The words go to a terminal alone: a stream that is not one may be a log. Where nobody can
+    read them they wait in a file of the folder, because without them a lost node is lost.
+    """
+    found = folder.keys(settings.network_bytes)
+    if found is not None:
+        return found
+    entropy = secrets.token_bytes(phrase.ENTROPY_BYTES)
+    screen = terminal()
+    if screen is None:
+        folder.leave_words(entropy)
+    else:
+        print(
+            "This is a new node. Write down its 24 recovery words: they bring it back on another\n"
+            "machine, they are shown once, and whoever has them owns the node.\n\n"
+            f"{words_grid(phrase.words_from_entropy(entropy))}\n",
+            file=screen,
+            flush=True,
+        )
+    rng = secrets.SystemRandom()
+    keys = folder.make_keys(settings.network_bytes, entropy, rng, SystemClock().now_ms())
+    if screen is None:
+        print(
+            f"This is a new node. Its recovery words are in {folder.words_file}, which only you"
+            " can read. Run `ratoon init` on a terminal to write them down and remove the file.",
+            file=sys.stderr,
+        )
+    return keys
+
+
+async def serve(settings: Settings, say: Callable[[str], None]) -> None:
+    """Run a node until SIGTERM or SIGINT. Raises `CommandError` or `FolderError` at the start.
+
+    `say` is given the one line that tells where it serves.
+    """
+    os.umask(0o077)  # what a node keeps is its owner's alone
+    stop = _told_to_stop()
+    folder = Folder(settings.data_dir)
+    folder.claim()
+    try:
+        with contextlib.closing(listen(settings.host, settings.port)) as listening:
+            configure_log(settings.log_level, settings.log_format, sys.stderr, SystemClock().now_ms)
+            node = await _open(settings, folder, open_keys(folder, settings))
+            try:
+                await node.start()
+                await _answer(node, folder, listening, say, stop)
+            finally:
+                await node.close()
+    finally:
+        folder.release()
+
+
+def _told_to_stop() -> asyncio.Event:
+    """Set by the first SIGTERM or SIGINT; a second one ends the process at once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def told() -> None:
+        stop.set()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told)
+    return stop
+
+
+async def _open(settings: Settings, folder: Folder, keys: Keys) -> Node:
+    try:
+        policy = read_policy(settings.policy_path)
+    except PolicyFileError as error:
+        fail(f"{settings.policy_path}: {error}")
+    runtime = system_runtime(signature_threads=settings.signature_threads)
+    transport = SocketTransport(settings.accept_private_addresses)
+    db = await AioDb.open(folder.store, settings.readers)
+    try:
+        return assemble(settings, runtime, db, keys, policy, transport)
+    except BaseException:
+        await db.close()  # its threads would keep the process alive
+        raise
+
+
+class LinkDoor:
+    """Takes links that other nodes dial, on the port of everything else."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._open: set[web.WebSocketResponse] = set()
+
+    def route(self) -> web.RouteDef:
+        """Where links come in."""
+        return web.get(LINK_PATH, self._take)
+
+    async def _take(self, request: web.Request) -> web.WebSocketResponse:
+        response, wire = await accept(request)
+        self._open.add(response)
+        try:
+            await self._node.hub.accept(wire)
+        finally:
+            self._open.discard(response)
+        return response
+
+    async def close(self, _: web.Application) -> None:
+        """End the links, so that the process need not wait for them."""
+        for response in list(self._open):
+            await response.close(code=WSCloseCode.GOING_AWAY)
+
+
+async def _answer(
+    node: Node,
+    folder: Folder,
+    listening: socket.socket,
+    say: Callable[[str], None],
+    stop: asyncio.Event,
+) -> None:
+    """Serve requests until told to stop."""
+    door = LinkDoor(node)
+    app = make_app(node, operator_token=folder.make_operator_token(), routes=[door.route()])
+    app.on_shutdown.append(door.close)
+    runner = make_runner(app)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, listening).start()
+        url = address_of(listening)
+        folder.note_serving(url)
+        tell_supervisor(READY)
+        say(f"Serving at {url} · open it in a browser, or in a second terminal: ratoon account new")
+        await stop.wait()
+        tell_supervisor(STOPPING)
+    finally:
+        folder.stopped()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SHUTDOWN_S_MAX):
+                await runner.cleanup()

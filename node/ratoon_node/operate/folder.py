@@ -1,0 +1,204 @@
+"""The folder of one node: one process at a time, its keys, and its recovery words.
+
+keys.json           what the server signs with; never the key on paper
+recovery-words.txt  only if there was no terminal to show the words on; `ratoon init` shows
+                    them and takes the file away
+ratoon.sqlite       the store
+lock                held by the process that uses the folder
+serving.json        where that process answers, for the commands of its operator
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import random
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from ratoon_node.operate.own import KeyFileError, Keys, make_keys
+from ratoon_protocol import phrase
+from ratoon_protocol.errors import RatoonError
+
+KEYS = "keys.json"
+WORDS = "recovery-words.txt"
+STORE = "ratoon.sqlite"
+TOKEN = "operator-token"
+LOCK = "lock"
+SERVING = "serving.json"
+# A line or two; anything longer was not written by this program.
+SMALL_FILE_BYTES_MAX = 4096
+
+
+class FolderError(RatoonError):
+    """The folder cannot be used; the message says why and what to do."""
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file for its owner alone, whole or not at all, and have it on disk."""
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Have the names in a folder on disk."""
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+@dataclass(frozen=True)
+class Serving:
+    """Where the node of a folder answers."""
+
+    url: str
+    pid: int
+
+
+@dataclass
+class Folder:
+    """A node's folder. `claim` it before anything in it is changed."""
+
+    path: Path
+    _lock: TextIO | None = None
+
+    @property
+    def store(self) -> Path:
+        """The database."""
+        return self.path / STORE
+
+    @property
+    def words_file(self) -> Path:
+        """Where the words wait for their owner if no terminal was there."""
+        return self.path / WORDS
+
+    def claim(self) -> None:
+        """Make the folder if need be and keep other processes out until this one ends.
+
+        Raises `FolderError`. The lock is the kernel's: a crash leaves none behind.
+        """
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+            lock = os.fdopen(handle, "r+")
+        except OSError as error:
+            raise FolderError(
+                f"{self.path} cannot be used: {error.strerror}. Choose another with --data-dir."
+            ) from None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            pid = lock.read(32).strip()
+            lock.close()
+            raise FolderError(
+                f"another process{f' ({pid})' if pid else ''} runs the node in {self.path}."
+                " Stop it, or choose another folder with --data-dir."
+            ) from None
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        self._lock = lock
+
+    def release(self) -> None:
+        """Let others use the folder."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    # --- keys ----------------------------------------------------------------------------
+
+    def keys(self, network: bytes) -> Keys | None:
+        """The keys of this node, or None if it has none yet.
+
+        Raises `FolderError` if they cannot be read or belong to another network.
+        """
+        path = self.path / KEYS
+        if not path.exists():
+            return None
+        try:
+            keys = Keys.load(path)
+        except KeyFileError as error:
+            raise FolderError(f"{error}. Put back the file, or rebuild from the words.") from None
+        if keys.network != network:
+            raise FolderError(
+                f"{path} is for the network {keys.network.hex()}, the settings say {network.hex()}."
+                " Set network_id, or choose another folder with --data-dir."
+            )
+        return keys
+
+    def make_keys(self, network: bytes, entropy: bytes, rng: random.Random, now_ms: int) -> Keys:
+        """New keys for a new node, saved before anything uses them."""
+        keys = make_keys(network, entropy, rng, now_ms)
+        keys.save(self.path / KEYS)
+        return keys
+
+    def leave_words(self, entropy: bytes) -> None:
+        """Keep the words for their owner to fetch, because nobody is there to read them."""
+        write_private(self.words_file, phrase.words_from_entropy(entropy) + "\n")
+
+    def waiting_words(self) -> str | None:
+        """The words that wait to be fetched, or None."""
+        try:
+            with self.words_file.open(encoding="ascii") as file:
+                return file.read(SMALL_FILE_BYTES_MAX).strip()
+        except FileNotFoundError:
+            return None
+
+    def forget_words(self) -> None:
+        """Take the file of words away; its owner has them on paper."""
+        size = self.words_file.stat().st_size
+        with self.words_file.open("r+b") as file:
+            file.write(bytes(size))
+            file.flush()
+            os.fsync(file.fileno())
+        self.words_file.unlink()
+        sync_folder(self.path)
+
+    # --- the operator ----------------------------------------------------------------------
+
+    def operator_token(self) -> str | None:
+        """What proves that somebody may read this folder; None if it never ran."""
+        try:
+            with (self.path / TOKEN).open(encoding="ascii") as file:
+                return file.read(SMALL_FILE_BYTES_MAX).strip()
+        except (OSError, UnicodeDecodeError):
+            return None
+
+    def make_operator_token(self) -> str:
+        """The token, drawn at the first start and kept."""
+        found = self.operator_token()
+        if not found:
+            found = secrets.token_hex(32)
+            write_private(self.path / TOKEN, found + "\n")
+        return found
+
+    # --- where it answers ----------------------------------------------------------------
+
+    def note_serving(self, url: str) -> None:
+        """Say where this process answers, for the operator's commands."""
+        write_private(self.path / SERVING, json.dumps({"url": url, "pid": os.getpid()}) + "\n")
+
+    def stopped(self) -> None:
+        """This process answers no more."""
+        (self.path / SERVING).unlink(missing_ok=True)
+
+    def serving(self) -> Serving | None:
+        """Where the node of this folder said it answers; None if it does not run or never did."""
+        try:
+            with (self.path / SERVING).open(encoding="utf-8") as file:
+                found = json.loads(file.read(SMALL_FILE_BYTES_MAX))
+            return Serving(str(found["url"]), int(found["pid"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
