@@ -105,7 +105,10 @@ def assemble(
     metrics = Metrics(__version__)
     fanout = Fanout()
     limits = GateLimits(
-        settings.intake_records_max, settings.batch_records_max, settings.signature_threads
+        settings.intake_records_max,
+        settings.intake_bytes_max,
+        settings.batch_records_max,
+        settings.signature_threads,
     )
     gate = Gate(
         db=db,

@@ -88,14 +88,25 @@ def runtime(clock: Clock, rng: random.Random) -> Runtime:
 
 @asynccontextmanager
 async def running(
-    folder: Path, seed: int = 1, policy: str = "", **settings: object
+    folder: Path,
+    seed: int = 1,
+    policy: str = "",
+    *,
+    now_ms: int | None = None,
+    vfs: str | None = None,
+    **settings: object,
 ) -> AsyncIterator[Node]:
-    """A node with its store in `folder`; the same folder and seed are the same node again."""
+    """A node with its store in `folder`; the same folder and seed are the same node again.
+
+    `now_ms`: when it lives, if not now; `vfs`: the disk under its store.
+    """
     rng = random.Random(seed)
     clock = Clock()
+    if now_ms is not None:
+        clock.offset_ms = now_ms - clock.now_ms()
     chosen = Settings(data_dir=folder, **settings)  # type: ignore[arg-type]
     keys = make_keys(chosen.network_bytes, rng.randbytes(32), rng, 1_700_000_000_000)
-    db = await AioDb.open(folder / "ratoon.sqlite")
+    db = await AioDb.open(folder / "ratoon.sqlite", vfs=vfs)
     transport = SocketTransport(private=True)
     node = assemble(
         chosen, runtime(clock, rng), db, keys, Policy.parse(policy.encode()), transport

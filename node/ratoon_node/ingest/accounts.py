@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import sqlite3
 from collections import OrderedDict
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 
-from ratoon_node.store.rows import COLUMNS, Row, row
+from ratoon_node.ingest.caps import Days
+from ratoon_node.store import read
+from ratoon_node.store.rows import COLUMNS, Row, What, row
+from ratoon_node.store.write import Tx
 from ratoon_protocol import kinds, record
 from ratoon_protocol.errors import ProtocolError
 from ratoon_protocol.identity import IdentityLog, parse_operation
 from ratoon_protocol.kinds import Lane
 from ratoon_protocol.limits import RECORDS_PER_KEY_LANE_DAY_MAX
 from ratoon_protocol.record import Header
-from ratoon_protocol.status import Walk, reached_by_all, walks
+from ratoon_protocol.status import Walk, walks
 
 # About 5 KiB a view: 40 MiB when full.
 ACCOUNTS_CACHED_MAX = 8192
+# Accounts whose homes are remembered: some 200 bytes each.
+HOSTS_CACHED_MAX = 65_536
 HOUR_MS = 3_600_000
 
 ChainKey = tuple[bytes, Lane]
@@ -33,6 +39,7 @@ class ChainView:
     n: int
     seq_max: int
     size: int
+    days: Days | None = None
 
 
 @dataclass(slots=True)
@@ -42,7 +49,10 @@ class AccountView:
     id: bytes
     n: int
     first_seen_ms: int
-    judged: bool
+    #: When the vanish that rules became the head here.
+    vanished_ms: int | None
+    #: Slices of a change are under way; they begin again when this is set (again).
+    restart: bool
     log: IdentityLog
     chains: dict[ChainKey, ChainView] = field(default_factory=dict)
     walks: dict[ChainKey, list[Walk]] = field(default_factory=dict)
@@ -60,22 +70,24 @@ class AccountView:
             and self.log.authority(head.signer).account_key_rank == 0
         )
 
-    def count_post(self, now_ms: int) -> int:
-        """Count one post seen now; returns how many this hour has."""
+    def count_post(self, now_ms: int) -> None:
+        """Count one post seen now."""
         self._turn(now_ms)
         self.posts_in_hour += 1
-        return self.posts_in_hour
 
     def posts_last_hour(self, now_ms: int) -> int:
         """Posts seen in the running hour."""
         self._turn(now_ms)
         return self.posts_in_hour
 
-    def count_deletes(self, key: bytes, count: int, now_ms: int) -> int:
-        """Count records that `key` deletes now; returns its sum in the running hour."""
+    def deletes(self, key: bytes, now_ms: int) -> int:
+        """Records that `key` has deleted in the running hour."""
         self._turn(now_ms)
-        self.deletes_in_hour[key] = self.deletes_in_hour.get(key, 0) + count
-        return self.deletes_in_hour[key]
+        return self.deletes_in_hour.get(key, 0)
+
+    def count_deletes(self, key: bytes, count: int, now_ms: int) -> None:
+        """Count records that `key` deletes now."""
+        self.deletes_in_hour[key] = self.deletes(key, now_ms) + count
 
     def _turn(self, now_ms: int) -> None:
         if now_ms // HOUR_MS != self.hour:
@@ -83,16 +95,56 @@ class AccountView:
             self.deletes_in_hour.clear()
 
 
+class Common(Set[bytes]):
+    """What is in every one of several sets, without making a set of it."""
+
+    def __init__(self, sets: Sequence[Set[bytes]]) -> None:
+        self._sets = sets
+
+    def __contains__(self, one: object) -> bool:
+        return bool(self._sets) and all(one in each for each in self._sets)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return (one for one in self._sets[0] if one in self) if self._sets else iter(())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
 class Accounts:
-    """Views of the accounts that were used last."""
+    """Views of the accounts that were used last. Touched by the writer's thread alone."""
 
     def __init__(self, network: bytes) -> None:
         self._network = network
         self._views: OrderedDict[bytes, AccountView] = OrderedDict()
+        self._hosts: dict[bytes, tuple[bytes, ...]] = {}
 
     def clear(self) -> None:
-        """Forget every view: the store did not take what they say."""
+        """Forget everything: the store did not take what it says."""
         self._views.clear()
+        self._hosts.clear()
+
+    def hosts(self, tx: Tx, account: bytes) -> tuple[bytes, ...]:
+        """Nodes whose current hosting record names the account."""
+        if account in tx.moved:
+            return read.hosts(tx.db, account)
+        found = self._hosts.get(account)
+        if found is None:
+            if len(self._hosts) >= HOSTS_CACHED_MAX:
+                self._hosts.clear()
+            found = self._hosts[account] = read.hosts(tx.db, account)
+        return found
+
+    def finish(self, tx: Tx) -> None:
+        """The end of a transaction: accounts whose homes changed may have come in or gone out of
+        what is carried, so the sets look again; then the journal is written.
+        """
+        for account in sorted(tx.moved):
+            self._hosts.pop(account, None)
+            view = self.find(tx.db, account)
+            if view is not None:
+                tx.log_account(What.ACCOUNT, view.n, account)
+        tx.finish()
 
     def forget(self, account: bytes) -> None:
         """Drop one view: it knows more than the store."""
@@ -111,12 +163,13 @@ class Accounts:
             self._views.move_to_end(account)
             return view
         found = db.execute(
-            "SELECT n, first_seen_ms, judged FROM account WHERE id = ?", (account,)
+            "SELECT n, first_seen_ms, judged, vanished_ms FROM account WHERE id = ?", (account,)
         ).fetchone()
         if found is None:
             return None
-        log = load_log(db, account, found[0], self._network)
-        view = AccountView(account, found[0], found[1], bool(found[2]), log)
+        number, first_seen_ms, judged, vanished_ms = found
+        log = load_log(db, account, number, self._network)
+        view = AccountView(account, number, first_seen_ms, vanished_ms, not judged, log)
         self.put(view)
         return view
 
@@ -153,9 +206,22 @@ class Accounts:
 
     def reached(
         self, db: sqlite3.Connection, view: AccountView, key: bytes, lane: Lane
-    ) -> frozenset[bytes]:
+    ) -> Set[bytes]:
         """The ids that a revoked key's tips reach in a lane."""
-        return reached_by_all(self.walks(db, view, key, lane))
+        found = self.walks(db, view, key, lane)
+        return found[0].reached if len(found) == 1 else Common([walk.reached for walk in found])
+
+    def tips(self, db: sqlite3.Connection, view: AccountView, key: bytes, lane: Lane) -> Set[bytes]:
+        """As `reached`; empty, and nothing is walked, for a lane that no tips limit."""
+        if not view.log.authority(key).limiting_tips(lane):
+            return frozenset()
+        return self.reached(db, view, key, lane)
+
+    def days(self, db: sqlite3.Connection, chain: ChainView) -> Days | None:
+        """The days of a chain; None while it is too small for one to be over the cap."""
+        if chain.days is None and chain.size >= RECORDS_PER_KEY_LANE_DAY_MAX:
+            chain.days = Days.read(db, chain.n)
+        return chain.days
 
 
 def _extent(db: sqlite3.Connection, chain: int) -> tuple[int, int]:

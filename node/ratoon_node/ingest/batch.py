@@ -12,6 +12,7 @@ from ratoon_node.ingest.judge import Judge, Place
 from ratoon_node.ingest.rulings import Rulings
 from ratoon_node.ingest.submission import Candidate, Outcome
 from ratoon_node.policy.engine import Policy
+from ratoon_node.store import read
 from ratoon_node.store.write import Tx
 from ratoon_protocol import kinds
 from ratoon_protocol.errors import Code, ProtocolError
@@ -47,9 +48,10 @@ def apply(
 ) -> Applied:
     """Judge and store a batch inside the transaction that `db` is in."""
     tx = Tx(db)
-    judge = Judge(tx, accounts, Rulings(db, policy), place)
-    answers: dict[int, Answer] = {}
     candidates = {at: item for at, item in enumerate(items) if isinstance(item, Candidate)}
+    here = set(read.known(db, [item.record.id for item in candidates.values()]))
+    judge = Judge(tx, accounts, Rulings(tx, accounts, policy), place, here)
+    answers: dict[int, Answer] = {}
     waiting = sorted(candidates, key=lambda at: _FIRST.get(candidates[at].record.header.kind, 2))
     for _ in range(PASSES_MAX):
         early: list[int] = []
@@ -60,6 +62,7 @@ def apply(
         if not early or len(early) == len(waiting):
             break
         waiting = early
+    judge.finish()
     outcomes = [
         item if isinstance(item, Outcome) else _outcome(item, answers[at])
         for at, item in enumerate(items)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import structlog
 
@@ -28,6 +28,7 @@ from ratoon_node.ingest.submission import (
     Submission,
     check_signatures,
     read_all,
+    size_of,
 )
 from ratoon_node.policy.admission import Admission
 from ratoon_node.policy.engine import Policy
@@ -46,19 +47,23 @@ FOLD_RETRY_MS = 200
 # How often grace periods are looked at.
 GRACE_CHECK_MS = 600_000
 
+T = TypeVar("T")
+
 log = structlog.get_logger()
 
 
 class GateLimits(NamedTuple):
-    """Bounds of the intake, in records; and how many parts a batch's signatures are cut into."""
+    """Bounds of the intake; and how many parts a batch's signatures are cut into."""
 
     intake_records_max: int
+    intake_bytes_max: int
     batch_records_max: int
     signature_parts: int
 
 
 class _Batch(NamedTuple):
     items: Sequence[Submission]
+    size: int
     origin: Origin
     answer: asyncio.Future[list[Outcome]]
 
@@ -101,10 +106,16 @@ class Gate:
         self._accounts = Accounts(network)
         self._intake: deque[_Batch] = deque()
         self._waiting = 0
+        self._waiting_bytes = 0
         self._arrived = asyncio.Event()
         self._verified: asyncio.Queue[_Verified] = asyncio.Queue(maxsize=1)
-        self._postponed: asyncio.Queue[bytes] = asyncio.Queue()
+        #: Accounts to judge in slices, each once: never more than there are in the store.
+        self._postponed: dict[bytes, None] = {}
+        self._judging = False
+        self._work = asyncio.Event()
+        self._erasures = 0
         self._erased = asyncio.Event()
+        self._quiet = asyncio.Event()
 
     def start(self) -> None:
         """Begin to work; before this, submissions only wait."""
@@ -120,30 +131,46 @@ class Gate:
         """Take records in; returns when the commit that holds them is on disk.
 
         One outcome an item, in order; a bad item never fails the others. Raises
-        `NodeError(busy)` at once, with a hint when to come back, if the intake is full.
+        `NodeError(busy)` at once, with a hint when to come back, if the intake is full, and
+        `NodeError(shutdown)` if the node is closed before an answer is known.
         """
         if not items:
             return []
-        if self._waiting + len(items) > self._limits.intake_records_max:
+        size = sum(map(size_of, items))
+        if (
+            self._waiting + len(items) > self._limits.intake_records_max
+            or self._waiting_bytes + size > self._limits.intake_bytes_max
+        ):
             raise NodeError(Code.BUSY, detail="intake is full", retry_ms=BUSY_RETRY_MS)
         answer: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
-        self._intake.append(_Batch(items, origin, answer))
-        self._waiting += len(items)
-        self._metrics.ingest_waiting_records.set(self._waiting)
+        self._intake.append(_Batch(items, size, origin, answer))
+        self._wait_for(len(items), size)
         self._arrived.set()
         return await answer
 
+    def _wait_for(self, records: int, size: int) -> None:
+        """Count what is taken in and not yet answered, or (below zero) what is."""
+        self._waiting += records
+        self._waiting_bytes += size
+        self._metrics.ingest_waiting_records.set(self._waiting)
+        self._metrics.ingest_waiting_bytes.set(self._waiting_bytes)
+
     async def _verify_batches(self) -> None:
-        while True:
-            await self._arrived.wait()
-            batches = self._take()
-            try:
-                items = await self._verify(batches)
-            except Exception as error:
-                log.exception("verify_failed", records=sum(len(b.items) for b in batches))
-                _refuse(batches, error)
-                continue
-            await self._verified.put(_Verified(batches, items))
+        batches: list[_Batch] = []
+        try:
+            while True:
+                await self._arrived.wait()
+                batches = self._take()
+                try:
+                    items = await self._verify(batches)
+                except Exception as error:
+                    log.exception("verify_failed", records=sum(len(b.items) for b in batches))
+                    self._refuse(batches, Code.INTERNAL, repr(error))
+                    continue
+                await self._verified.put(_Verified(batches, items))
+                batches = []
+        finally:
+            self._refuse([*batches, *self._intake], Code.SHUTDOWN, "closing")
 
     def _take(self) -> list[_Batch]:
         """Everything that waits, up to a batch; at least one submission, whatever its size."""
@@ -153,8 +180,6 @@ class Gate:
             batch = self._intake.popleft()
             size += len(batch.items)
             taken.append(batch)
-        self._waiting -= size
-        self._metrics.ingest_waiting_records.set(self._waiting)
         if not self._intake:
             self._arrived.clear()
         return taken
@@ -165,17 +190,25 @@ class Gate:
         now_ms = self._clock.now_ms()
         items = await self._signatures.run(read_all, flat, self._network, now_ms)
         ids = [item.record.id for item in items if isinstance(item, Candidate)]
-        known = await self._db.read(lambda db: read.known(db, ids))
+        try:
+            known = await self._db.read(lambda db: read.known(db, ids))
+        except sqlite3.Error as error:
+            log.error("store_cannot_read", error=str(error))
+            return [_busy(item) for item in items]
         fresh = [
             place
             for place, item in enumerate(items)
             if isinstance(item, Candidate) and item.record.id not in known
         ]
+        started = self._clock.monotonic_ms()
         for place, code in zip(fresh, await self._check(items, fresh), strict=True):
+            item = items[place]
+            assert isinstance(item, Candidate), "only candidates are checked"
             if code is not None:
-                item = items[place]
-                assert isinstance(item, Candidate), "only candidates are checked"
                 items[place] = Outcome(item.record.id, code, peer_fault=True)
+            else:
+                items[place] = item._replace(verified=True)
+        self._metrics.ingest_check_seconds.observe((self._clock.monotonic_ms() - started) / 1000)
         return items
 
     async def _check(
@@ -193,21 +226,38 @@ class Gate:
         return [code for part in checked for code in part]
 
     async def _write_batches(self) -> None:
-        while True:
-            verified = await self._verified.get()
-            try:
-                outcomes = await self._write(verified.items)
-            except Exception as error:
-                log.exception("commit_failed", records=len(verified.items))
-                _refuse(verified.batches, error)
-                continue
-            at = 0
-            for batch in verified.batches:
-                part = outcomes[at : at + len(batch.items)]
-                at += len(batch.items)
-                self._count(batch.origin, part)
-                if not batch.answer.done():
-                    batch.answer.set_result(part)
+        batches: list[_Batch] = []
+        try:
+            while True:
+                verified = await self._verified.get()
+                batches = verified.batches
+                try:
+                    outcomes = await self._write(verified.items)
+                except Exception as error:
+                    log.exception("commit_failed", records=len(verified.items))
+                    self._refuse(batches, Code.INTERNAL, repr(error))
+                    continue
+                self._answer(batches, outcomes)
+                batches = []
+        finally:
+            left = [] if self._verified.empty() else self._verified.get_nowait().batches
+            self._refuse([*batches, *left], Code.SHUTDOWN, "closing")
+
+    def _answer(self, batches: Sequence[_Batch], outcomes: Sequence[Outcome]) -> None:
+        at = 0
+        for batch in batches:
+            part = list(outcomes[at : at + len(batch.items)])
+            at += len(batch.items)
+            self._count(batch.origin, part)
+            self._wait_for(-len(batch.items), -batch.size)
+            if not batch.answer.done():
+                batch.answer.set_result(part)
+
+    def _refuse(self, batches: Sequence[_Batch], code: Code, detail: str) -> None:
+        for batch in batches:
+            self._wait_for(-len(batch.items), -batch.size)
+            if not batch.answer.done():
+                batch.answer.set_exception(NodeError(code, detail=detail))
 
     def _count(self, origin: Origin, outcomes: Sequence[Outcome]) -> None:
         for code, count in Counter(outcome.code for outcome in outcomes).items():
@@ -215,7 +265,7 @@ class Gate:
 
     async def _write(self, items: list[Candidate | Outcome]) -> list[Outcome]:
         """One commit. A store that cannot write makes every item `busy`; a crash in one item
-        (a bug) costs that item alone: the others are tried again by themselves.
+        (a bug) costs that item alone: the halves are tried by themselves until it is found.
         """
         started = self._clock.monotonic_ms()
         try:
@@ -227,7 +277,8 @@ class Gate:
             if len(items) == 1:
                 log.exception("item_failed")
                 return [Outcome(_id(items[0]), Code.INTERNAL)]
-            return [(await self._write([item]))[0] for item in items]
+            half = len(items) // 2
+            return [*await self._write(items[:half]), *await self._write(items[half:])]
         self._metrics.ingest_batch_records.observe(len(items))
         self._metrics.ingest_commit_seconds.observe((self._clock.monotonic_ms() - started) / 1000)
         return applied.outcomes
@@ -237,16 +288,11 @@ class Gate:
             self._network, self._node, self._clock.now_ms(), self.admission, self.policy.budgets
         )
         policy = self.policy
-        try:
-            applied = await self._db.write(
-                lambda db: apply(db, items, self._accounts, policy, place)
-            )
-        except BaseException:
-            self._accounts.clear()
-            raise
+        applied = await self._db.write(
+            lambda db: apply(db, items, self._accounts, policy, place), self._accounts.clear
+        )
         self.published(applied.committed, applied.erased)
-        for account in applied.postponed:
-            self._postponed.put_nowait(account)
+        self._postpone(applied.postponed)
         return applied
 
     def published(self, committed: Committed, erased: bool) -> None:
@@ -254,23 +300,48 @@ class Gate:
         if committed.changes:
             self._fanout.publish(committed)
         if erased:
-            self._erased.set()
+            self._fold_soon()
 
-    def forget_views(self) -> None:
-        """Views of accounts are made anew: something outside a batch changed them."""
-        self._accounts.clear()
+    def _fold_soon(self) -> None:
+        self._erasures += 1
+        self._erased.set()
+        self._quiet.clear()
+
+    def _postpone(self, accounts: Iterable[bytes]) -> None:
+        for account in accounts:
+            self._postponed[account] = None
+            self._work.set()
+            self._quiet.clear()
+
+    def _rest(self) -> None:
+        """Say so if nothing is left to do behind."""
+        if not (self._postponed or self._judging or self._erased.is_set()):
+            self._quiet.set()
+
+    async def settled(self) -> None:
+        """Return once every stored status follows its account's keys, and what was erased is out
+        of the log too.
+        """
+        await self._quiet.wait()
 
     # --- what goes on behind -------------------------------------------------------------
 
     async def _judge_postponed(self) -> None:
         """Slices of accounts whose keys changed; after a restart those that were not done."""
-        for account in await self._db.read(read.unjudged):
-            self._postponed.put_nowait(account)
+        self._postpone(await self._retried(lambda: self._db.read(read.unjudged)))
+        self._fold_soon()  # the last end may have come between an erasure and its fold
         while True:
-            account = await self._postponed.get()
-            cursor: Cursor | None = Cursor()
-            while cursor is not None:
-                cursor = await self._judge_slice(account, cursor)
+            await self._work.wait()
+            self._judging = True
+            while self._postponed:
+                account = next(iter(self._postponed))
+                del self._postponed[account]
+                cursor: Cursor | None = Cursor()
+                while cursor is not None:
+                    cursor = await self._retried(partial(self._judge_slice, account, cursor))
+            self._judging = False
+            self._work.clear()
+            self._rest()
 
     async def _judge_slice(self, account: bytes, cursor: Cursor) -> Cursor | None:
         now_ms = self._clock.now_ms()
@@ -279,39 +350,40 @@ class Gate:
             tx = Tx(db)
             view = self._accounts.find(db, account)
             assert view is not None, "a marked account has a row"
-            return Rejudge(tx, self._accounts, now_ms).slice(view, cursor), tx
+            after = Rejudge(tx, self._accounts, now_ms).slice(view, cursor)
+            self._accounts.finish(tx)
+            return after, tx
 
-        try:
-            after, tx = await self._db.write(run)
-        except sqlite3.Error as error:
-            log.error("store_cannot_write", error=str(error))
-            self._accounts.clear()
-            await self._clock.sleep_ms(BUSY_RETRY_MS)
-            return cursor
+        after, tx = await self._db.write(run, self._accounts.clear)
         self.published(Committed(tuple(tx.changes), {}), tx.erased)
         return after
+
+    async def _retried(self, work: Callable[[], Awaitable[T]]) -> T:
+        """The result of `work`, however long the store cannot do it."""
+        while True:
+            try:
+                return await work()
+            except sqlite3.Error as error:
+                log.error("store_fails", error=str(error))
+                await self._clock.sleep_ms(BUSY_RETRY_MS)
 
     async def _fold_log(self) -> None:
         """Cut the write-ahead log after an erasure, so that no page of it keeps the text."""
         while True:
             await self._erased.wait()
-            self._erased.clear()
-            while not await self._db.checkpoint():
+            erasures = self._erasures
+            if not await self._retried(self._db.checkpoint):
                 await self._clock.sleep_ms(FOLD_RETRY_MS)
+            elif erasures == self._erasures:
+                self._erased.clear()
+                self._rest()
 
     async def _watch_graces(self) -> None:
         """A vanish by a lower key takes bytes and headers once its grace is over (R-84)."""
         while True:
-            due_ms = self._clock.now_ms() - VANISH_GRACE_MS
-            for account in await self._db.read(partial(read.leaving, before_ms=due_ms)):
-                self._postponed.put_nowait(account)
+            due = partial(read.leaving, before_ms=self._clock.now_ms() - VANISH_GRACE_MS)
+            self._postpone(await self._retried(partial(self._db.read, due)))
             await self._clock.sleep_ms(GRACE_CHECK_MS)
-
-
-def _refuse(batches: Sequence[_Batch], error: Exception) -> None:
-    for batch in batches:
-        if not batch.answer.done():
-            batch.answer.set_exception(NodeError(Code.INTERNAL, detail=repr(error)))
 
 
 def _id(item: Candidate | Outcome) -> bytes | None:

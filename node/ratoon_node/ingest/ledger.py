@@ -134,6 +134,7 @@ class Ledger:
         def run(db: sqlite3.Connection) -> Tx:
             tx = Tx(db)
             tx.log_account(What.NODES, 0, node)
+            tx.finish()
             return tx
 
         tx = await self._db.write(run)

@@ -8,7 +8,7 @@ from ratoon_node.ingest.accounts import Accounts, AccountView
 from ratoon_node.ingest.rejudge import Rejudge
 from ratoon_node.ingest.shelf import Shelf
 from ratoon_node.ingest.submission import Candidate, Outcome
-from ratoon_node.store.rows import Bytes, Flag
+from ratoon_node.store.rows import Bytes
 from ratoon_node.store.write import Tx
 from ratoon_protocol.errors import Code, ProtocolError, RecordError
 from ratoon_protocol.identity import Added, Change, IdentityLog, Operation, parse_operation
@@ -28,8 +28,12 @@ class Operations:
         self._rejudge = rejudge
         self._network = network
 
-    def admit(self, items: Sequence[Candidate], carried: bool) -> Answers:
-        """Judge fresh operations of one account together: an answer for each id."""
+    def admit(self, items: Sequence[Candidate]) -> Answers:
+        """Judge fresh operations of one account together: an answer for each id.
+
+        An operation that breaks a rule is refused and not kept: what it builds on may be cut
+        off later, and then nobody could tell why it was here.
+        """
         account = items[0].record.header.account
         view = self._accounts.find(self._tx.db, account)
         log = view.log if view else IdentityLog(account, self._network)
@@ -48,7 +52,7 @@ class Operations:
         if view is None and log.head is not None:
             view = self._new_account(account, log)
         for id_, (_, item) in operations.items():
-            answers[id_] = self._answer(view, item, change, carried)
+            answers[id_] = self._answer(view, item, change)
         if view is not None:
             self._follow(view, change, before)
         if any(
@@ -59,40 +63,36 @@ class Operations:
 
     def _new_account(self, account: bytes, log: IdentityLog) -> AccountView:
         number = self._tx.add_account(account, self._rejudge.now_ms)
-        view = AccountView(account, number, self._rejudge.now_ms, True, log)
+        view = AccountView(account, number, self._rejudge.now_ms, None, False, log)
         self._accounts.put(view)
         return view
 
     def _answer(
-        self, view: AccountView | None, item: Candidate, change: Change, carried: bool
+        self, view: AccountView | None, item: Candidate, change: Change
     ) -> Outcome | ProtocolError:
         id_ = item.record.id
         added = change.added[id_]
-        if added is Added.PENDING or (view is None and id_ not in change.reasons):
+        if added is Added.INVALID:
+            return change.reasons[id_]
+        if view is None or added is Added.PENDING:
             return RecordError(Code.PENDING, "its path is not here")
         if added is Added.CUT:
             return RecordError(Code.DROPPED, "better operations on the same one are here")
-        if view is not None and added in (Added.HEAD, Added.BRANCH):
-            self._shelf.put(view, item.record, item.body, carried, 0, None, Bytes.HERE)
-            return Outcome(id_, Code.STORED)
-        error = change.reasons[id_]
-        if view is not None and view.log.authority(item.record.header.key).known:
-            revoked = int(Flag.REVOKED)  # without effect, and in the set (R-26)
-            self._shelf.put(view, item.record, None, carried, revoked, None, Bytes.INVALID)
-            return Outcome(id_, Code.INVALID, str(error))
-        return error
+        self._shelf.put(view, item.record, item.body, 0, None, Bytes.HERE)
+        return Outcome(id_, Code.STORED)
 
     def _follow(self, view: AccountView, change: Change, before: dict[bytes, object]) -> None:
         """Make the store follow a grown log: rows cut off, the head, what keys may do."""
         for id_ in change.dropped:
             for stored in self._tx.rows("id = ?", id_):
                 self._tx.remove_record(stored, view.id)
+                view.chains.clear()
         head = view.log.head
         if head is None:
             return
         if change.head_moved:
-            vanished_ms = head.created_ms if head.vanish else None
-            self._tx.set_head(view.n, head.id, vanished_ms, view.vanish_final)
+            view.vanished_ms = self._rejudge.now_ms if head.vanish else None
+            self._tx.set_head(view.n, head.id, view.vanished_ms, view.vanish_final)
             self._tx.set_account_keys(view.n, [(row.key, row.rank) for row in head.keys])
         if change.tree_changed:
             self._rejudge.after_operation(view, before)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 
-from ratoon_node.ingest.accounts import AccountView
+from ratoon_node.ingest.accounts import Accounts, AccountView
 from ratoon_node.ingest.submission import Candidate
 from ratoon_node.policy.engine import Policy
 from ratoon_node.policy.facts import Facts, Referenced, shown_accounts
 from ratoon_node.policy.verdict import Decision
-from ratoon_node.store.read import followed_by_hosted, hosts
+from ratoon_node.store.read import followed_by_hosted
+from ratoon_node.store.write import Tx
 from ratoon_protocol import bodies, kinds
 from ratoon_protocol.record import Body
 
@@ -17,8 +18,10 @@ from ratoon_protocol.record import Body
 class Rulings:
     """Asks one policy about the candidates of one transaction."""
 
-    def __init__(self, db: sqlite3.Connection, policy: Policy) -> None:
-        self._db = db
+    def __init__(self, tx: Tx, accounts: Accounts, policy: Policy) -> None:
+        self._tx = tx
+        self._db = tx.db
+        self._accounts = accounts
         self._policy = policy
 
     def judge(
@@ -30,6 +33,8 @@ class Rulings:
         now_ms: int,
     ) -> Decision:
         """The strongest verdict of lists and rules on a record."""
+        if self._policy.empty:
+            return self._policy.accepted
         header, body = item.record.header, item.body
         posts = view.posts_last_hour(now_ms)
         facts = Facts(
@@ -49,10 +54,12 @@ class Rulings:
     ) -> Facts:
         references = bodies.references(kind, body)
         return facts._replace(
-            first_post=kind == kinds.POST
+            first_post="first_post" in self._policy.asked
+            and kind == kinds.POST
             and not facts.posts_last_hour
             and not _has_post(self._db, view.n),
-            followed_locally=followed_by_hosted(self._db, view.id, node),
+            followed_locally="followed_locally" in self._policy.asked
+            and followed_by_hosted(self._db, view.id, node),
             referenced_accounts=self._shown(kind, body),
             texts=bodies.texts(kind, body),
             links=bodies.links(kind, body),
@@ -75,7 +82,10 @@ class Rulings:
             ).fetchone()
             if found:
                 accounts.add(found[0])
-        return tuple(Referenced(account, hosts(self._db, account)) for account in sorted(accounts))
+        return tuple(
+            Referenced(account, self._accounts.hosts(self._tx, account))
+            for account in sorted(accounts)
+        )
 
 
 def _has_post(db: sqlite3.Connection, account: int) -> bool:

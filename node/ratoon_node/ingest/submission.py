@@ -40,6 +40,13 @@ class Parts(NamedTuple):
 Submission = bytes | Parts
 
 
+def size_of(item: Submission) -> int:
+    """Bytes that a submission holds in memory while it waits."""
+    if isinstance(item, Parts):
+        return len(item.header) + len(item.signature) + len(item.payload or b"")
+    return len(item)
+
+
 class Outcome(NamedTuple):
     """The gate's answer for one submission. `id` is None when it could not be read."""
 
@@ -59,6 +66,13 @@ class Candidate(NamedTuple):
     #: The payload fits its hash and is no valid body: the author's fault (R-26).
     invalid: Code | None
     peer_fault: bool
+    #: Its signature was checked. It is not for ids whose header is here.
+    verified: bool = False
+
+    @property
+    def strict(self) -> bool:
+        """Somebody here asks to publish it: it is stored as it should be, or not at all."""
+        return self.origin.way is Way.API or self.origin.way is Way.SELF
 
 
 def read(item: Submission, origin: Origin, network: bytes, now_ms: int) -> Candidate:

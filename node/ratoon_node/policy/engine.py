@@ -41,8 +41,18 @@ class Policy:
         self.budgets: Budgets = file.budgets
         self._file = file
         self._rules, self._table = _compiled or (RuleSet(file.rules), ListTable(file.entries))
+        entries = tuple(entries)
         self._lists = Lists(self._table, ListTable(entries))
-        self._accept = Decision(Verdict.ACCEPT, "", "", self.version)
+        #: No rule and no entry: it accepts whatever it is shown.
+        self.empty = not (file.rules or file.entries or entries)
+        #: Conditions that some rule has: facts that nobody asks about need not be found out.
+        self.asked = frozenset(
+            name
+            for rule in file.rules
+            for name, value in rule.when._asdict().items()
+            if value not in ((), None)
+        )
+        self.accepted = Decision(Verdict.ACCEPT, "", "", self.version)
 
     @classmethod
     def parse(cls, data: bytes, entries: Iterable[ListEntry] = ()) -> Policy:
@@ -64,7 +74,7 @@ class Policy:
         shown nor lost.
         """
         if header.kind_class.lane is Lane.LOG:
-            return self._accept
+            return self.accepted
         own = self.account_decision(header.account, facts.nodes, facts.now_ms)
         if own is not None and own.verdict is Verdict.ACCEPT:
             return own
@@ -72,7 +82,7 @@ class Policy:
             other = self._of_content(header, body, facts)
         except Exception:  # whatever it is, the record waits for a person
             other = Decision(Verdict.HOLD, POLICY_ERROR, "", self.version)
-        return stronger(own, other) or self._accept
+        return stronger(own, other) or self.accepted
 
     def account_decision(
         self, account: bytes, nodes: Sequence[bytes], now_ms: int

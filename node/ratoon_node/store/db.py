@@ -17,6 +17,7 @@ from ratoon_node.store import schema
 
 T = TypeVar("T")
 Read = Callable[[sqlite3.Connection], T]
+Undone = Callable[[], None]
 
 # Pages kept by the writer: the hot inner pages of five indexes at a million records.
 WRITER_CACHE_KIB = 32 * 1024
@@ -31,8 +32,12 @@ STATEMENTS_MAX = 256
 class Db(Protocol):
     """Where functions run. `write` is one transaction: all of it or nothing."""
 
-    async def write(self, fn: Read[T]) -> T:
-        """Run `fn` in a transaction; returns after the commit reached the disk."""
+    async def write(self, fn: Read[T], undone: Undone | None = None) -> T:
+        """Run `fn` in a transaction; returns after the commit reached the disk.
+
+        `undone` is called in the writer's own thread if the transaction did not commit, before
+        anything else is written: whoever remembers what `fn` did forgets it there.
+        """
         ...
 
     async def read(self, fn: Read[T]) -> T:
@@ -71,18 +76,16 @@ def _prepare_reader(db: sqlite3.Connection) -> None:
     db.execute(f"PRAGMA cache_size = -{READER_CACHE_KIB}")
 
 
-def transaction(db: sqlite3.Connection, fn: Read[T]) -> T:
+def transaction(db: sqlite3.Connection, fn: Read[T], undone: Undone | None = None) -> T:
     """`fn` between BEGIN and COMMIT; any exception undoes all of it."""
-    db.execute("BEGIN IMMEDIATE")
     try:
+        db.execute("BEGIN IMMEDIATE")
         result = fn(db)
-    except BaseException:
-        db.execute("ROLLBACK")
-        raise
-    try:
         db.execute("COMMIT")
     except BaseException:
-        if db.in_transaction:  # disk full at the commit itself: nothing of it may linger
+        if undone is not None:
+            undone()
+        if db.in_transaction:  # a full disk may have rolled back by itself
             db.execute("ROLLBACK")
         raise
     return result
@@ -123,9 +126,9 @@ class AioDb:
             others.append(reader)
         return cls(writer, others)
 
-    async def write(self, fn: Read[T]) -> T:
+    async def write(self, fn: Read[T], undone: Undone | None = None) -> T:
         """See `Db.write`."""
-        return await _run(self._writer, lambda db: transaction(db, fn))
+        return await _run(self._writer, lambda db: transaction(db, fn, undone))
 
     async def read(self, fn: Read[T]) -> T:
         """See `Db.read`; readers take turns."""
@@ -162,9 +165,9 @@ class InlineDb:
         )
         _prepare_writer(self._db)
 
-    async def write(self, fn: Read[T]) -> T:
+    async def write(self, fn: Read[T], undone: Undone | None = None) -> T:
         """See `Db.write`."""
-        return transaction(self._db, fn)
+        return transaction(self._db, fn, undone)
 
     async def read(self, fn: Read[T]) -> T:
         """See `Db.read`."""

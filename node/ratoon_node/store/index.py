@@ -15,13 +15,15 @@ def competes(flags: int) -> bool:
     return not flags & _NO_CLAIM
 
 
-def slot_winner(db: sqlite3.Connection, value: Row) -> Row | None:
-    """The highest (created_ms, id) that competes for the slot of `value`, other than itself."""
+def slot_winner(
+    db: sqlite3.Connection, account: int, slot: bytes, kind: int, but: int = 0
+) -> Row | None:
+    """The highest (created_ms, id) that competes for a slot, row `but` left out."""
     found = db.execute(
         f"SELECT {COLUMNS} FROM record WHERE account = ? AND slot = ? AND slot IS NOT NULL"
         f" AND kind = ? AND flags & {_NO_CLAIM} = 0 AND n != ?"
         " ORDER BY created_ms DESC, id DESC LIMIT 1",
-        (value.account, value.slot, value.kind, value.n),
+        (account, slot, kind, but),
     ).fetchone()
     return row(found) if found else None
 
@@ -62,3 +64,15 @@ def point(db: sqlite3.Connection, stored: Row, target: bytes, state: int) -> Non
 def unpoint(db: sqlite3.Connection, record: int) -> None:
     """The value no longer holds."""
     db.execute("DELETE FROM pointer WHERE record = ?", (record,))
+
+
+def note_edit(db: sqlite3.Connection, record: int, post: bytes) -> None:
+    """A version of `post` whose bytes were here: they go when the post does (R-82)."""
+    db.execute(
+        "INSERT INTO edit (post, record) VALUES (?, ?) ON CONFLICT DO NOTHING", (post, record)
+    )
+
+
+def edits_of(db: sqlite3.Connection, post: bytes) -> list[int]:
+    """The rows of what edits a post, by whomever."""
+    return [number for (number,) in db.execute("SELECT record FROM edit WHERE post = ?", (post,))]

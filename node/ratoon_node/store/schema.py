@@ -13,8 +13,8 @@ CREATE TABLE account (
   id BLOB NOT NULL UNIQUE,
   first_seen_ms INTEGER NOT NULL,
   head BLOB,                           -- the identity operation that rules now
-  vanished_ms INTEGER,                 -- created_ms of a vanish that is the head
-  vanish_final INTEGER NOT NULL DEFAULT 0,  -- 1: rank 0 signed it, bytes and headers go at once
+  vanished_ms INTEGER,                 -- when a vanish that is the head became it here
+  vanish_final INTEGER NOT NULL DEFAULT 0,  -- 1: bytes and headers go; rank 0 signed it, or 7 days
   judged INTEGER NOT NULL DEFAULT 1    -- 0: a change of authority is still being applied
 );
 CREATE TABLE chain (
@@ -83,6 +83,19 @@ CREATE TABLE pointer (
 );
 CREATE INDEX pointer_from ON pointer(account, kind, target);
 CREATE INDEX pointer_to ON pointer(target, kind);
+CREATE TABLE edit (
+  post BLOB NOT NULL,                  -- the first version: its end is the end of these bytes
+  record INTEGER NOT NULL,
+  PRIMARY KEY (post, record)
+) WITHOUT ROWID;
+CREATE INDEX edit_record ON edit(record);
+CREATE TABLE mailbox (
+  account INTEGER PRIMARY KEY,
+  records INTEGER NOT NULL,
+  bytes INTEGER NOT NULL,
+  day INTEGER NOT NULL,                -- of `today`
+  today INTEGER NOT NULL               -- envelopes that arrived on that day
+);
 CREATE TABLE account_key (
   key BLOB NOT NULL,
   account INTEGER NOT NULL,

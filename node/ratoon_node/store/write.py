@@ -10,7 +10,7 @@ import sqlite3
 
 from ratoon_node.store.rows import COLUMNS, Bytes, Change, Flag, Row, What, row, status_of
 from ratoon_protocol import kinds
-from ratoon_protocol.kinds import Scope
+from ratoon_protocol.kinds import Lane
 from ratoon_protocol.record import Record
 from ratoon_protocol.status import Status
 
@@ -27,6 +27,9 @@ class Tx:
         self.db = db
         self.changes: list[Change] = []
         self.erased = False
+        #: Accounts whose hosting records changed: what is remembered of their homes is old.
+        self.moved: set[bytes] = set()
+        self._lines: list[tuple[int, What, int | None, int | None, bytes | None, int | None]] = []
         self._next = int(db.execute("SELECT coalesce(max(n), 0) FROM journal").fetchone()[0]) + 1
 
     # --- journal -------------------------------------------------------------------------
@@ -59,12 +62,17 @@ class Tx:
     ) -> int:
         at = self._next
         self._next += 1
-        self.db.execute(
+        self._lines.append((at, what, record, account, id_, created_ms))
+        return at
+
+    def finish(self) -> None:
+        """Write the journal's lines; the last thing in a transaction."""
+        self.db.executemany(
             "INSERT INTO journal (n, what, record, account, id, created_ms)"
             " VALUES (?, ?, ?, ?, ?, ?)",
-            (at, what, record, account, id_, created_ms),
+            self._lines,
         )
-        return at
+        self._lines.clear()
 
     @property
     def next_position(self) -> int:
@@ -93,6 +101,10 @@ class Tx:
         """A change of authority waits to be applied: these chains are hidden until then."""
         self.db.execute("UPDATE account SET judged = 0 WHERE n = ?", (number,))
         self.db.executemany("UPDATE chain SET suspect = 1 WHERE n = ?", [(n,) for n in chains])
+
+    def set_left(self, number: int) -> None:
+        """The grace of a vanish by a lower key is over and nothing is left to take."""
+        self.db.execute("UPDATE account SET vanish_final = 1 WHERE n = ?", (number,))
 
     def set_judged(self, number: int) -> None:
         """Every stored status of the account follows its head again."""
@@ -133,7 +145,9 @@ class Tx:
         """Insert a header, with its payload if it is kept here."""
         header = record.header
         status = status_of(flags)
-        shown = self._shown_now(header.kind, status, disposition, bytes_)
+        shown = None
+        if header.kind in TIMELINE_KINDS:
+            shown = self._shown_now(header.kind, status, disposition, bytes_)
         payload = record.payload if keep_payload else None
         values = (
             record.id,
@@ -202,9 +216,14 @@ class Tx:
 
     def remove_record(self, stored: Row, account: bytes) -> None:
         """Take a header out altogether (vanish, R-84); the journal keeps its id for the sets."""
-        for table in ("pointer", "wanted", "ack", "decision", "erasure"):
+        for table in ("pointer", "wanted", "ack", "decision", "erasure", "edit"):
             self.db.execute(f"DELETE FROM {table} WHERE record = ?", (stored.n,))
         self.db.execute("DELETE FROM record WHERE n = ?", (stored.n,))
+        if kinds.kind_class(stored.kind).lane is Lane.NONE:
+            self.db.execute(
+                "UPDATE mailbox SET records = records - 1, bytes = bytes - ? WHERE account = ?",
+                (len(stored.payload or b""), stored.account),
+            )
         self.erased = True
         at = self._append(What.REMOVED, None, stored.account, stored.id, stored.created_ms)
         self.changes.append(
@@ -217,6 +236,11 @@ class Tx:
         """Records by a condition (`sql` follows `WHERE`)."""
         found = self.db.execute(f"SELECT {COLUMNS} FROM record WHERE {sql}", parameters)
         return [row(fields) for fields in found]
+
+    def holds(self, sql: str, *parameters: object) -> bool:
+        """Whether any record fulfils a condition."""
+        found = self.db.execute(f"SELECT 1 FROM record WHERE {sql} LIMIT 1", parameters)
+        return found.fetchone() is not None
 
     # --- what goes with a record ---------------------------------------------------------
 
@@ -241,6 +265,17 @@ class Tx:
             (record, verdict, reason, rule, policy, at_ms),
         )
 
+    def post_in(self, account: int, size: int, day: int) -> None:
+        """Count an envelope of `size` bytes that arrived on `day` into a mailbox."""
+        self.db.execute(
+            "INSERT INTO mailbox (account, records, bytes, day, today) VALUES (?, 1, ?, ?, 1)"
+            " ON CONFLICT (account) DO UPDATE SET records = records + 1,"
+            " bytes = bytes + excluded.bytes,"
+            " today = CASE WHEN day = excluded.day THEN today + 1 ELSE 1 END,"
+            " day = excluded.day",
+            (account, size, day),
+        )
+
     def spend(self, node: bytes, day: int, accounts: int, headers: int) -> None:
         """Charge a node's budget of one day."""
         self.db.execute(
@@ -251,15 +286,10 @@ class Tx:
         )
 
 
-def in_set(kind: int, flags: int) -> bool:
+def in_set(flags: int) -> bool:
     """Whether a header of a carried account is in its scope's set (R-61).
 
     Everything that verified is, whatever policy made of it; not what is above the cap, and not
     what a vanish took, so that nodes with and without those headers still agree.
     """
     return not flags & (Flag.CAPPED | Flag.VANISHED)
-
-
-def scope(kind: int) -> Scope:
-    """The scope whose set a kind belongs to."""
-    return kinds.kind_class(kind).scope
