@@ -7,17 +7,25 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from typing import TypeVar
 
+import structlog
+
+from ratoon_node.errors import NodeError
 from ratoon_node.fanout import Committed
 from ratoon_node.ingest.gate import Gate
 from ratoon_node.policy.lists import ListEntry, Subject
 from ratoon_node.runtime import Clock
-from ratoon_node.store.db import Db
+from ratoon_node.store.db import Db, Read
 from ratoon_node.store.rows import What
 from ratoon_node.store.write import Tx
 from ratoon_protocol import kinds
 from ratoon_protocol.errors import Code
 
+T = TypeVar("T")
+
+# Pause before what the store could not write is tried again.
+STORE_RETRY_MS = 1000
 # Nodes whose answers are kept with one record.
 ACKS_PER_RECORD_MAX = 16
 # Rows of the peer table: nodes that were added or proved themselves.
@@ -26,6 +34,8 @@ PEERS_MAX = 4096
 WANTED_RETRY_MS = 3_600_000
 # Longest wait between two rounds of asking.
 WANTED_RETRY_MS_MAX = 7 * 86_400_000
+
+log = structlog.get_logger()
 
 _NOTE_ACK = f"""
 INSERT INTO ack (record, node, code, at_ms)
@@ -41,12 +51,22 @@ ON CONFLICT (record, node) DO UPDATE SET code = excluded.code, at_ms = excluded.
 
 
 class Ledger:
-    """Writes, one transaction each."""
+    """Writes, one transaction each. All raise `NodeError(busy)` when the store cannot write:
+    whoever does that again and again waits and goes on.
+    """
 
     def __init__(self, db: Db, gate: Gate, clock: Clock) -> None:
         self._db = db
         self._gate = gate
         self._clock = clock
+
+    async def _write(self, fn: Read[T]) -> T:
+        """One transaction. Raises `NodeError(busy)` if the store cannot write now."""
+        try:
+            return await self._db.write(fn)
+        except sqlite3.Error as error:
+            log.error("store_cannot_write", error=str(error))
+            raise NodeError(Code.BUSY, detail=str(error), retry_ms=STORE_RETRY_MS) from error
 
     # --- receipts and wanted bytes -------------------------------------------------------
 
@@ -56,7 +76,7 @@ class Ledger:
         """Keep what a peer said it holds, for records of accounts hosted by `home` (R-130)."""
         now_ms = self._clock.now_ms()
         rows = [(node, code.value, now_ms, id_, kinds.HOSTING, home) for id_, code in answers]
-        await self._db.write(lambda db: db.executemany(_NOTE_ACK, rows))
+        await self._write(lambda db: db.executemany(_NOTE_ACK, rows))
 
     async def asked(self, records: Sequence[int]) -> None:
         """Every peer was asked for these bytes: wait longer before the next round."""
@@ -70,7 +90,7 @@ class Ledger:
                 [(now_ms, record) for record in records],
             )
 
-        await self._db.write(run)
+        await self._write(run)
 
     # --- peers ---------------------------------------------------------------------------
 
@@ -94,7 +114,7 @@ class Ledger:
             )
             return known is None or known[0] is None
 
-        return await self._db.write(run)
+        return await self._write(run)
 
     async def add_peer(
         self, node: bytes, address: str | None, provider: str | None, country: str | None
@@ -111,11 +131,11 @@ class Ledger:
                 (node, address, provider, country),
             )
 
-        await self._db.write(run)
+        await self._write(run)
 
     async def remove_peer(self, node: bytes) -> None:
         """Forget a node; what it brought stays until its hosting no longer counts."""
-        await self._db.write(lambda db: db.execute("DELETE FROM peer WHERE node = ?", (node,)))
+        await self._write(lambda db: db.execute("DELETE FROM peer WHERE node = ?", (node,)))
 
     async def score(self, node: bytes, useful: int, faults: int) -> None:
         """Add to what a peer was worth."""
@@ -126,7 +146,7 @@ class Ledger:
                 (useful, faults, node),
             )
 
-        await self._db.write(run)
+        await self._write(run)
 
     async def admission_changed(self, node: bytes) -> None:
         """Journal that other nodes are admitted now: the sets are made anew."""
@@ -137,7 +157,7 @@ class Ledger:
             tx.finish()
             return tx
 
-        tx = await self._db.write(run)
+        tx = await self._write(run)
         self._gate.published(Committed(tuple(tx.changes), {}), erased=False)
 
     # --- the operator's lists ------------------------------------------------------------
@@ -153,7 +173,7 @@ class Ledger:
             entry.at_ms,
             entry.expires_ms,
         )
-        await self._db.write(
+        await self._write(
             lambda db: db.execute(
                 "INSERT OR REPLACE INTO block (subject, entity, verdict, reason, made_by, at_ms,"
                 " expires_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -170,7 +190,7 @@ class Ledger:
             )
             return gone.rowcount > 0
 
-        return await self._db.write(run)
+        return await self._write(run)
 
     # --- invites -------------------------------------------------------------------------
 
@@ -184,7 +204,7 @@ class Ledger:
                 (code, uses, now_ms, expires_ms, note),
             )
 
-        await self._db.write(run)
+        await self._write(run)
 
     async def use_invite(self, code: str) -> bool:
         """Take one use of an invite; False if it is unknown, used up or expired."""
@@ -198,4 +218,4 @@ class Ledger:
             )
             return taken.rowcount == 1
 
-        return await self._db.write(run)
+        return await self._write(run)

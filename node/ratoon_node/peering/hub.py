@@ -316,9 +316,13 @@ class Hub:
             neighbour.end()
             self._metrics.links.labels(link.session.side.name.lower()).dec()
             exchange = neighbour.exchange
-            self._spawn(
-                self._ledger.score(link.peer, exchange.useful, exchange.faults), "hub.score"
-            )
+            self._spawn(self._score(link.peer, exchange), "hub.score")
+
+    async def _score(self, peer: bytes, exchange: Exchange) -> None:
+        try:
+            await self._ledger.score(peer, exchange.useful, exchange.faults)
+        except NodeError:
+            log.info("score_lost")
 
     # --- traffic -------------------------------------------------------------------------
 
@@ -434,7 +438,10 @@ class Hub:
                 partial(read.wanted, due_ms=now_ms, after=0, limit=WANTED_ROUND_RECORDS_MAX)
             )
             if due:
-                await self._ledger.asked([number for number, _ in due])
+                try:
+                    await self._ledger.asked([number for number, _ in due])
+                except NodeError:
+                    continue  # the store cannot write: not now
                 ids = [id_ for _, id_ in due]
                 for neighbour in list(self.neighbours.values()):
                     await neighbour.exchange.fetch(ids)

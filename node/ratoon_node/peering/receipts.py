@@ -11,7 +11,8 @@ import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ratoon_node.ingest.ledger import Ledger
+from ratoon_node.errors import NodeError
+from ratoon_node.ingest.ledger import STORE_RETRY_MS, Ledger
 from ratoon_node.peering.roster import Roster
 from ratoon_node.runtime import Clock, Spawn, timeout_ms
 from ratoon_node.store import read
@@ -63,7 +64,7 @@ class Receipts:
         self._spawn = spawn
         self._noted: list[tuple[bytes, bytes, Code]] = []
         self._arrived = asyncio.Event()
-        self._waits: dict[bytes, set[asyncio.Event]] = {}
+        self._waits: dict[bytes, dict[asyncio.Event, None]] = {}
 
     def start(self) -> None:
         """Write what comes, a batch at a time."""
@@ -80,14 +81,22 @@ class Receipts:
             await self._arrived.wait()
             self._arrived.clear()
             noted, self._noted = self._noted, []
-            by_node: dict[bytes, list[tuple[bytes, Code]]] = {}
-            for node, id_, code in noted:
-                by_node.setdefault(node, []).append((id_, code))
-            for node, answers in by_node.items():
-                await self._ledger.note_acks(node, answers, self._own)
-            for _, id_, _ in noted:
-                for event in self._waits.get(id_, ()):
-                    event.set()
+            try:
+                await self._keep(noted)
+            except NodeError:  # the store cannot write now: nothing said is forgotten
+                self._noted = [*noted, *self._noted][:ANSWERS_WAITING_MAX]
+                await self._clock.sleep_ms(STORE_RETRY_MS)
+                self._arrived.set()
+
+    async def _keep(self, noted: Sequence[tuple[bytes, bytes, Code]]) -> None:
+        by_node: dict[bytes, list[tuple[bytes, Code]]] = {}
+        for node, id_, code in noted:
+            by_node.setdefault(node, []).append((id_, code))
+        for node, answers in by_node.items():
+            await self._ledger.note_acks(node, answers, self._own)
+        for _, id_, _ in noted:
+            for event in self._waits.get(id_, ()):
+                event.set()
 
     async def wait(self, ids: Sequence[bytes], providers: int, wait_ms: int) -> dict[bytes, Counts]:
         """Return once `providers` different ones hold every record, or when the time is over."""
@@ -96,7 +105,7 @@ class Receipts:
             return found
         event = asyncio.Event()
         for id_ in ids:
-            self._waits.setdefault(id_, set()).add(event)
+            self._waits.setdefault(id_, {})[event] = None
         try:
             async with timeout_ms(wait_ms):
                 while any(count.providers < providers for count in found.values()):
@@ -107,7 +116,7 @@ class Receipts:
             found = await self.counts(ids)
         finally:
             for id_ in ids:
-                self._waits[id_].discard(event)
+                self._waits[id_].pop(event, None)
                 if not self._waits[id_]:
                     del self._waits[id_]
         return found

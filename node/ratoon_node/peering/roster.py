@@ -6,12 +6,14 @@ whenever a node record, a peer or a block changes, so there is nothing to get ou
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from typing import NamedTuple
 
+from ratoon_node.errors import NodeError
 from ratoon_node.fanout import Fanout
 from ratoon_node.ingest.gate import Gate
-from ratoon_node.ingest.ledger import Ledger
+from ratoon_node.ingest.ledger import STORE_RETRY_MS, Ledger
 from ratoon_node.policy.admission import NODES_ADMITTED_MAX, Admission
 from ratoon_node.policy.lists import ListEntry, Subject
 from ratoon_node.policy.verdict import Verdict
@@ -105,6 +107,7 @@ class Roster:
         self._fanout = fanout
         self._clock = clock
         self._spawn = spawn
+        self._loading = asyncio.Lock()
         self.peers: dict[bytes, Peer] = {}
         self.nodes: dict[bytes, NodeRecord] = {}
 
@@ -117,7 +120,15 @@ class Roster:
         self._spawn(self._follow(), "roster.follow")
 
     async def load(self) -> None:
-        """Make everything anew from the store; journals it if other nodes are admitted now."""
+        """Make everything anew from the store; journals it if other nodes are admitted now.
+
+        One at a time, so that what was read last is what counts. Raises `NodeError(busy)` if the
+        store cannot write; then the admission is as it was.
+        """
+        async with self._loading:
+            await self._load()
+
+    async def _load(self) -> None:
         known = await self._db.read(read_known)
         self.peers = {peer.node: peer for peer in known.peers}
         self.nodes = {node.node: node for node in known.nodes}
@@ -138,7 +149,11 @@ class Roster:
         before = self._gate.admission
         self._gate.admission = admission
         if admission.nodes != before.nodes:
-            await self._ledger.admission_changed(self._own)
+            try:
+                await self._ledger.admission_changed(self._own)
+            except NodeError:
+                self._gate.admission = before
+                raise
 
     async def _follow(self) -> None:
         changes = self._fanout.subscribe()
@@ -148,4 +163,12 @@ class Roster:
                 change.what is What.NODES and change.account != self._own
                 for change in commit.changes
             ):
-                await self.load()
+                await self._load_in_time()
+
+    async def _load_in_time(self) -> None:
+        """Load, and try again while the store cannot write: nobody else would notice."""
+        while True:
+            try:
+                return await self.load()
+            except NodeError:
+                await self._clock.sleep_ms(STORE_RETRY_MS)
