@@ -61,9 +61,10 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
         Path | None, typer.Option("--config", help="Settings file. [ratoon.toml in the folder]")
     ]
     parameters = [*own, _keyword(_OURS, file), *map(_parameter, TABLE.values())]
-    run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    signature = inspect.Signature(
         [part.replace(kind=inspect.Parameter.KEYWORD_ONLY) for part in parameters]
     )
+    run.__dict__["__signature__"] = signature
     run.__annotations__ = {part.name: part.annotation for part in parameters}
     del run.__wrapped__
     return run

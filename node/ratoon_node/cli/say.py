@@ -15,6 +15,10 @@ from typing import Any, NoReturn, TextIO
 from ratoon_protocol.errors import RatoonError
 
 
+# What a table may take where no terminal sets its width.
+PIPE_COLUMNS = 200
+
+
 class Exit(IntEnum):
     """What the process answers with."""
 
@@ -67,10 +71,12 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(*titles, box=box.SIMPLE_HEAD, pad_edge=False)
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in titles:
+        shown.add_column(title, overflow="fold")  # an id that was cut could not be copied
     for row in rows:
         shown.add_row(*(Text(plain(cell)) for cell in row))
-    Console(soft_wrap=not sys.stdout.isatty()).print(shown)
+    Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS).print(shown)
 
 
 def terminal() -> TextIO | None:

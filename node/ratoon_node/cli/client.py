@@ -1,0 +1,217 @@
+"""A client of a node's HTTP API for commands: bounded answers, bounded time, plain errors."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+from urllib.parse import urlencode, urlsplit
+
+import msgpack
+
+from ratoon_node.cli.say import CommandError, Exit
+
+DEFAULT_NODE = "http://127.0.0.1:7420"
+RECORD_TYPE = "application/vnd.ratoon.record"
+RECORDS_TYPE = "application/vnd.ratoon.records"
+# An answer longer than this is no answer of a node: its own listings are far smaller.
+ANSWER_BYTES_MAX = 64 * 1024 * 1024
+# Silence after which a node counts as unreachable.
+TIMEOUT_S = 15.0
+
+
+class Refused(CommandError):
+    """The node answered with an error; `json_code` is its stable code."""
+
+    def __init__(self, code: str, words: str, status: int) -> None:
+        super().__init__(words, Exit.REFUSED, code)
+        self.status = status
+
+
+class Unreachable(CommandError):
+    """No node answers at the address."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(words, Exit.UNREACHABLE, "unreachable")
+
+
+@dataclass
+class Answer:
+    """What came back."""
+
+    status: int
+    data: bytes
+    headers: Mapping[str, str]
+
+    def json(self) -> Any:
+        """The answer as JSON; `Unreachable` if it is none, for then this is no node."""
+        try:
+            return json.loads(self.data)
+        except ValueError:
+            raise Unreachable("what answers there is not a Ratoon node") from None
+
+
+class Client:
+    """One node at an address; keeps its connection between requests."""
+
+    def __init__(self, url: str, token: str | None = None, timeout_s: float = TIMEOUT_S) -> None:
+        self.url = spell_url(url)
+        self._token = token
+        self._timeout_s = timeout_s
+        self._connection: http.client.HTTPConnection | None = None
+
+    # --- asking --------------------------------------------------------------------------
+
+    def get(self, path: str, **query: str | int | None) -> Any:
+        """A JSON answer. Raises `Refused` or `Unreachable`."""
+        return self.ask("GET", path, query=query).json()
+
+    def send(self, method: str, path: str, body: Any = None, **query: str | int | None) -> Any:
+        """Send JSON, get JSON; None for an answer without content."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"} if data is not None else {}
+        found = self.ask(method, path, data=data, headers=headers, query=query)
+        return found.json() if found.data else None
+
+    def packed(self, path: str, **query: str | int | None) -> Any:
+        """An answer in MessagePack."""
+        found = self.ask("GET", path, headers={"Accept": RECORDS_TYPE}, query=query)
+        try:
+            return msgpack.unpackb(found.data)
+        except (ValueError, msgpack.UnpackException):
+            raise Unreachable("what answers there is not a Ratoon node") from None
+
+    def records(self, path: str, **query: str | int | None) -> list[bytes]:
+        """An answer that is an array of whole records."""
+        items = self.packed(path, **query)
+        if not isinstance(items, list) or not all(isinstance(item, bytes) for item in items):
+            raise Unreachable("what answers there is not a Ratoon node")
+        return items
+
+    def post_records(
+        self, path: str, records: Sequence[bytes], wait_s: float = 0, **query: str | int | None
+    ) -> Any:
+        """Send records as one batch; the answer has an outcome for each."""
+        found = self.ask(
+            "POST",
+            path,
+            data=join_records(records),
+            headers={"Content-Type": RECORDS_TYPE},
+            query=query,
+            wait_s=wait_s,
+        )
+        return found.json()
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        data: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str | int | None] | None = None,
+        wait_s: float = 0,
+    ) -> Answer:
+        """One request; `wait_s` is added to the time the node has. Raises as `get`."""
+        given = {name: value for name, value in (query or {}).items() if value is not None}
+        parts = urlsplit(self.url)
+        target = parts.path.rstrip("/") + path + ("?" + urlencode(given) if given else "")
+        sent = dict(headers or {})
+        if self._token:
+            sent["Authorization"] = f"Bearer {self._token}"
+        for attempt in range(2):
+            fresh = self._connection is None
+            connection = self._connected(wait_s)
+            try:
+                connection.request(method, target, body=data, headers=sent)
+                response = connection.getresponse()
+                found = self._read(response)
+                break
+            except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError) as error:
+                # A connection kept from before may have been closed meanwhile: ask once more.
+                self.close()
+                if fresh or attempt:
+                    self._unreachable(error)
+            except (OSError, http.client.HTTPException) as error:
+                self.close()
+                self._unreachable(error)
+        if found.status >= 400:
+            raise _refusal(found)
+        return found
+
+    def _connected(self, wait_s: float) -> http.client.HTTPConnection:
+        if self._connection is None:
+            parts = urlsplit(self.url)
+            kind = (
+                http.client.HTTPSConnection
+                if parts.scheme == "https"
+                else http.client.HTTPConnection
+            )
+            assert parts.hostname is not None, "spelt by spell_url"
+            self._connection = kind(parts.hostname, parts.port, timeout=self._timeout_s)
+        self._connection.timeout = self._timeout_s + wait_s
+        if self._connection.sock is not None:
+            self._connection.sock.settimeout(self._timeout_s + wait_s)
+        return self._connection
+
+    def _read(self, response: http.client.HTTPResponse) -> Answer:
+        data = response.read(ANSWER_BYTES_MAX + 1)
+        if len(data) > ANSWER_BYTES_MAX:
+            self.close()
+            raise Unreachable(f"{self.url} answers with more than {ANSWER_BYTES_MAX} bytes")
+        if response.will_close:
+            self.close()
+        return Answer(response.status, data, dict(response.getheaders()))
+
+    def close(self) -> None:
+        """End the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _unreachable(self, error: Exception) -> NoReturn:
+        if isinstance(error, TimeoutError):
+            why = "it does not answer in time"
+        elif isinstance(error, ConnectionRefusedError):
+            why = "nobody listens there. Is it running (`ratoon run`)?"
+        elif isinstance(error, socket.gaierror):
+            why = "there is no such host"
+        elif isinstance(error, ssl.SSLError):
+            why = "TLS failed"
+        else:
+            why = str(error) or type(error).__name__
+        raise Unreachable(f"no node at {self.url}: {why}") from None
+
+
+def spell_url(url: str) -> str:
+    """An address with its scheme and without a slash at the end. Raises `CommandError`."""
+    text = url if "://" in url else f"http://{url}"
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise CommandError(
+            f"{url} is not an address of a node, such as https://node.example", Exit.USAGE
+        )
+    return text.rstrip("/")
+
+
+def join_records(records: Sequence[bytes]) -> bytes:
+    """An array of whole records, as nodes take and give it."""
+    return bytes(msgpack.packb(list(records)))
+
+
+def _refusal(answer: Answer) -> CommandError:
+    """What the node said, in its own words."""
+    try:
+        error = json.loads(answer.data)["error"]
+        code, words = str(error["code"]), str(error["message"])
+    except (ValueError, KeyError, TypeError):
+        return Unreachable(f"what answers there is not a Ratoon node (HTTP {answer.status})")
+    return Refused(code, f"the node refused it: {words} ({code})", answer.status)

@@ -1,0 +1,252 @@
+"""What people do: post, delete, follow, say who they are, read."""
+
+from __future__ import annotations
+
+import re
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ratoon_node.cli import say
+from ratoon_node.cli.flags import Json
+from ratoon_node.cli.places import AccountName, NodeUrl
+
+if TYPE_CHECKING:
+    from ratoon_node.cli.client import Client
+    from ratoon_node.cli.keyfile import KeyFile
+    from ratoon_node.cli.signing import Published
+    from ratoon_protocol.record import Body
+
+profile = typer.Typer(help="What an account says of itself.", no_args_is_help=True)
+_ID = re.compile(r"[0-9a-f]{64}")
+# How much of an id tells two apart on a screen.
+ID_CHARS_SHOWN = 12
+
+Wait = Annotated[
+    int,
+    typer.Option("--wait", metavar="N", min=0, max=16, help="Wait until N providers hold it."),
+]
+WaitTimeout = Annotated[int, typer.Option("--timeout", help="Seconds to wait.", min=1, max=600)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    for command in (post, delete, follow, unfollow, timeline):
+        app.command()(command)
+
+
+def id_in(text: str, what: str) -> bytes:
+    """32 bytes from 64 hexadecimal digits. Raises `CommandError`."""
+    if not _ID.fullmatch(text):
+        say.fail(f"{what} has 64 hexadecimal digits", say.Exit.USAGE)
+    return bytes.fromhex(text)
+
+
+def account_in(text: str) -> bytes:
+    """An account by its id, or by the name of one on this machine."""
+    from ratoon_node.cli import keyfile
+
+    if not _ID.fullmatch(text) and text in keyfile.names():
+        return bytes.fromhex(keyfile.load(text).account)
+    return id_in(text, "an account")
+
+
+@profile.callback()
+def _profile() -> None:
+    """What an account says of itself."""
+
+
+def _sign(
+    account: str | None,
+    node: str | None,
+    kind: int,
+    body: Body,
+    target: bytes | None = None,
+    providers: int = 0,
+    timeout_s: int = 0,
+) -> Published:
+    """Sign one record with an account of this machine and publish it."""
+    from ratoon_node.cli import keyfile, signing
+    from ratoon_node.cli.places import client_of
+
+    with keyfile.held(account) as file:
+        client = client_of(file, node)
+        return signing.publish(
+            file, client, kind, body, target, providers=providers, timeout_s=timeout_s
+        )
+
+
+def _said(published: Published, words: str, json_: bool) -> None:
+    outcome: dict[str, Any] = dict(published.outcome)
+    if published.location:
+        outcome["location"] = published.location
+    if json_:
+        say.result(outcome)
+        return
+    say.line(f"{words} {outcome['id']}")
+    if outcome["code"] == "held":
+        say.line("  it waits for this node's moderators")
+    if "providers" in outcome:
+        say.line(
+            f"  held by {outcome['nodes']} nodes at {outcome['providers']} providers"
+            f" in {outcome['countries']} countries"
+        )
+        if published.location:
+            say.line(f"  fewer than asked for; ask again: {published.location}")
+
+
+def post(
+    text: Annotated[str, typer.Argument(help="What to say; - reads it from standard input.")],
+    reply_to: Annotated[
+        str | None, typer.Option("--reply-to", metavar="ID", help="The post this answers.")
+    ] = None,
+    lang: Annotated[str | None, typer.Option(help="Its language, such as en.")] = None,
+    warning: Annotated[str | None, typer.Option(help="Shown instead, until it is opened.")] = None,
+    wait: Wait = 0,
+    timeout: WaitTimeout = 30,
+    account: AccountName = None,
+    node: NodeUrl = None,
+    json_: Json = False,
+) -> None:
+    """Post. With --wait it says how many providers hold the post before it returns."""
+    from ratoon_node.cli import keyfile
+    from ratoon_node.cli.places import client_of
+    from ratoon_protocol import kinds
+
+    body: Body = {"text": sys.stdin.read().rstrip("\n") if text == "-" else text}
+    body |= {name: value for name, value in (("lang", lang), ("warning", warning)) if value}
+    if reply_to is not None:
+        id_in(reply_to, "a post")
+        body |= _reply(client_of(keyfile.load(account), node), reply_to)
+    published = _sign(account, node, kinds.POST, body, None, wait, timeout if wait else 0)
+    _said(published, "Posted", json_)
+
+
+def _reply(client: Client, id_: str) -> Body:
+    """The fields that make a post an answer."""
+    parent = client.get(f"/v1/records/{id_}")
+    root = parent["body"].get("root") or id_
+    root_account = parent["body"].get("root_account") or parent["account"]
+    return {
+        "parent": bytes.fromhex(id_),
+        "parent_account": bytes.fromhex(parent["account"]),
+        "root": bytes.fromhex(root),
+        "root_account": bytes.fromhex(root_account),
+    }
+
+
+def delete(
+    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Posts of yours.")],
+    account: AccountName = None,
+    node: NodeUrl = None,
+    json_: Json = False,
+) -> None:
+    """Delete posts: every node that follows the rules erases their content."""
+    from ratoon_protocol import kinds
+    from ratoon_protocol.codec import Value
+
+    targets: list[Value] = [id_in(item, "a post") for item in dict.fromkeys(ids)]
+    _said(_sign(account, node, kinds.DELETE, {"ids": targets}), "Deleted by", json_)
+
+
+def follow(
+    who: Annotated[str, typer.Argument(help="An account: its id, or a name on this machine.")],
+    account: AccountName = None,
+    node: NodeUrl = None,
+    json_: Json = False,
+) -> None:
+    """Follow an account: its posts are in your home timeline."""
+    _follow(who, 1, account, node, json_)
+
+
+def unfollow(
+    who: Annotated[str, typer.Argument(help="An account: its id, or a name on this machine.")],
+    account: AccountName = None,
+    node: NodeUrl = None,
+    json_: Json = False,
+) -> None:
+    """Follow an account no longer."""
+    _follow(who, 0, account, node, json_)
+
+
+def _follow(who: str, state: int, account: str | None, node: str | None, json_: bool) -> None:
+    from ratoon_protocol import kinds
+
+    published = _sign(account, node, kinds.FOLLOW, {"state": state}, account_in(who))
+    _said(published, "Followed by" if state else "Unfollowed by", json_)
+
+
+@profile.command("set")
+def set_profile(
+    name: Annotated[str | None, typer.Option(help="Shown name.")] = None,
+    bio: Annotated[str | None, typer.Option(help="A few words.")] = None,
+    account: AccountName = None,
+    node: NodeUrl = None,
+    json_: Json = False,
+) -> None:
+    """Say who you are; what is not given stays."""
+    from ratoon_node.cli import keyfile
+    from ratoon_node.cli.client import Refused
+    from ratoon_node.cli.places import client_of
+    from ratoon_protocol import kinds
+
+    if name is None and bio is None:
+        say.fail("say --name or --bio", say.Exit.USAGE)
+    file = keyfile.load(account)
+    before: dict[str, Any] = {}
+    try:
+        found = client_of(file, node).get(f"/v1/accounts/{file.account}")
+        before = found.get("profile") or {}
+    except Refused as error:
+        if error.json_code != "not_found":
+            raise
+    body: Body = {
+        "name": before.get("name", "") if name is None else name,
+        "bio": before.get("bio", "") if bio is None else bio,
+    }
+    _said(_sign(account, node, kinds.PROFILE, body, b""), "Profile is", json_)
+
+
+def timeline(
+    home: Annotated[bool, typer.Option("--home", help="You, and whom you follow.")] = False,
+    by: Annotated[str | None, typer.Option("--by", metavar="WHO", help="Of one account.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="How many.")] = 20,
+    before: Annotated[int | None, typer.Option(help="Go on: the `next` of a page.")] = None,
+    account: AccountName = None,
+    node: NodeUrl = None,
+    json_: Json = False,
+) -> None:
+    """Read the latest posts, newest last so that the newest is where you look."""
+    from ratoon_node.cli import keyfile
+    from ratoon_node.cli.client import Client
+    from ratoon_node.cli.places import node_here
+
+    file: KeyFile | None = keyfile.load(account) if home or account or keyfile.names() else None
+    client = Client(node or (file.node if file else node_here()))
+    if by is not None:
+        page = client.get(f"/v1/accounts/{account_in(by).hex()}/posts", limit=limit, before=before)
+    elif home:
+        assert file is not None, "loaded above"
+        page = client.get("/v1/timelines/home", account=file.account, limit=limit, before=before)
+    else:
+        page = client.get("/v1/timelines/public", limit=limit, before=before)
+    if json_:
+        say.result(page)
+        return
+    if not page["items"]:
+        say.line('nothing yet: ratoon post "Hello"')
+    for item in reversed(page["items"]):
+        _show(item)
+
+
+def _show(item: dict[str, Any]) -> None:
+    when = datetime.fromtimestamp(item["created_ms"] / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+    body = item["body"]
+    text = body.get("text") or f"[{item['kind']}]"
+    if body.get("warning"):
+        text = f"[{body['warning']}]"
+    say.line(f"{when}  {item['account'][:ID_CHARS_SHOWN]}  {item['id']}")
+    for one in text.splitlines():
+        say.line(f"    {one}")

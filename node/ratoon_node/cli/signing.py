@@ -1,0 +1,156 @@
+"""Signing on this machine and publishing through a node, without ever forking a chain.
+
+Before anything is signed the file is compared with what the node holds. A file that is behind, or
+that was made for another installation, came from a backup or a copy: its chains stay as they are
+and the device gets a new key (R-36). What was signed and not yet acknowledged is kept in the file
+and sent again first, so a lost answer leaves no hole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ratoon_node.cli.client import Client, Refused, Unreachable
+from ratoon_node.cli.identity import fresh_salt, now_ms
+from ratoon_node.cli.keyfile import PENDING_MAX, KeyFile, instance
+from ratoon_node.cli.say import fail
+from ratoon_protocol import record
+from ratoon_protocol.author import Chain
+from ratoon_protocol.kinds import Lane
+from ratoon_protocol.record import Body, Record
+
+# What a node may answer for a record that it now has.
+ACCEPTED = frozenset({"stored", "duplicate", "superseded", "held", "wanted"})
+# What a later attempt may change: the record stays in the file.
+LATER = frozenset({"busy", "rate", "future", "shutdown", "internal"})
+NEW_KEY = "give this device a new key with `ratoon account rotate`; nothing that was posted is lost"
+
+
+@dataclass(frozen=True)
+class Published:
+    """What became of a record: the node's answer for it, with counts if they were asked for."""
+
+    record: Record
+    outcome: dict[str, Any]
+    location: str | None
+
+
+def check_file(file: KeyFile) -> None:
+    """Refuse a key file that belongs to another installation."""
+    if file.instance != instance():
+        fail(
+            f"the key file of {file.name} comes from a backup or another machine; its chain must"
+            f" not go on here: {NEW_KEY}",
+            json_code="copied",
+        )
+
+
+def check_chains(file: KeyFile, client: Client) -> None:
+    """Refuse a key file that is behind what the node holds of this device's key."""
+    try:
+        heads = client.get(f"/v1/accounts/{file.account}/heads")["heads"]
+    except Refused as error:
+        if error.json_code != "not_found":
+            raise
+        fail(
+            f"the node at {client.url} does not know this account: make it a home with"
+            " `ratoon account add-home`"
+        )
+    author = file.author()
+    sent = {
+        (Lane(found.header.kind_class.lane), found.header.seq, found.id) for found in pending(file)
+    }
+    for head in heads:
+        if head["key"] != author.key.public.hex():
+            continue
+        lane = Lane(head["lane"])
+        known = Chain(head["seq"], bytes.fromhex(head["id"]), head["created_ms"])
+        ours = author.chains.get(lane)
+        same = ours is not None and (
+            ours.seq > known.seq or (ours.seq, ours.id) == (known.seq, known.id)
+        )
+        if not same and (lane, known.seq, known.id) not in sent:
+            fail(
+                f"the node knows more of this device than the key file of {file.name}: the file"
+                f" was restored or is used elsewhere. {NEW_KEY[0].upper()}{NEW_KEY[1:]}",
+                json_code="behind",
+            )
+
+
+def pending(file: KeyFile) -> list[Record]:
+    """What was signed and not yet acknowledged."""
+    return [record.decode_record(bytes.fromhex(item)) for item in file.pending]
+
+
+def publish(
+    file: KeyFile,
+    client: Client,
+    kind: int,
+    body: Body,
+    target: bytes | None = None,
+    *,
+    providers: int = 0,
+    timeout_s: int = 0,
+) -> Published:
+    """Sign one record and have the node store it. Raises `CommandError`.
+
+    With `providers` the node answers once that many providers hold it, or after `timeout_s`.
+    """
+    check_file(file)
+    check_chains(file, client)
+    _send_pending(file, client)
+    author = file.author()
+    signed = author.sign(kind, body, now_ms(), fresh_salt(), target)
+    file.chains = author.saved_chains()
+    file.pending.append(signed.encode().hex())
+    file.save()
+    query: dict[str, str | int] = {}
+    if providers:
+        query = {"wait": f"providers:{providers}", "timeout": timeout_s * 1000}
+    try:
+        found = client.post_records("/v1/records", [signed.encode()], timeout_s, **query)
+    except Refused as error:
+        if error.json_code not in LATER:
+            _forget(file, [signed])
+        raise
+    except Unreachable as error:
+        raise Unreachable(f"{error}. The record is signed and kept; it is sent next time") from None
+    outcome = found["records"][0]
+    _settle(file, [signed], [outcome])
+    return Published(signed, outcome, found.get("location"))
+
+
+def _send_pending(file: KeyFile, client: Client) -> None:
+    waiting = pending(file)
+    if not waiting:
+        return
+    if len(waiting) >= PENDING_MAX:
+        waiting = waiting[:PENDING_MAX]
+    try:
+        found = client.post_records("/v1/records", [item.encode() for item in waiting])
+        outcomes = found["records"]
+    except Refused as error:
+        if error.json_code in LATER or len(waiting) > 1:
+            raise
+        outcomes = [{"code": error.json_code}]
+    _settle(file, waiting, outcomes)
+
+
+def _settle(file: KeyFile, sent: Sequence[Record], outcomes: Sequence[dict[str, Any]]) -> None:
+    """Forget what the node has or will never take. Raises `CommandError` for a refusal."""
+    final = [
+        item for item, outcome in zip(sent, outcomes, strict=True) if outcome["code"] not in LATER
+    ]
+    _forget(file, final)
+    for outcome in outcomes:
+        if outcome["code"] not in ACCEPTED:
+            words = f"{outcome['code']}: {outcome.get('detail') or 'the node refused it'}"
+            raise Refused(outcome["code"], words, 403)
+
+
+def _forget(file: KeyFile, settled: Sequence[Record]) -> None:
+    gone = {item.encode().hex() for item in settled}
+    file.pending = [item for item in file.pending if item not in gone]
+    file.save()
