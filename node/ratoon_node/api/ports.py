@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from ratoon_node.api.rate import Rates
 from ratoon_node.config import Settings
@@ -16,6 +16,8 @@ from ratoon_node.runtime import Runtime
 from ratoon_node.store.db import Db
 from ratoon_node.telemetry import Metrics
 from ratoon_node.timeline.feed import Feed
+from ratoon_protocol.introduction import Side
+from ratoon_protocol.kinds import Scope
 from ratoon_protocol.record import Body
 
 
@@ -95,6 +97,120 @@ class RosterLike(Protocol):
         ...
 
 
+class CountsLike(Protocol):
+    """Who holds a record: this node counted, unconfirmed nodes apart."""
+
+    @property
+    def nodes(self) -> int:
+        """Nodes that hold it."""
+        ...
+
+    @property
+    def providers(self) -> int:
+        """Different confirmed providers among them."""
+        ...
+
+    @property
+    def countries(self) -> int:
+        """Different confirmed countries among them."""
+        ...
+
+    @property
+    def unconfirmed(self) -> int:
+        """Nodes whose provider nobody confirmed."""
+        ...
+
+
+class ReceiptsLike(Protocol):
+    """What other nodes said they hold."""
+
+    async def wait(
+        self, ids: Sequence[bytes], providers: int, wait_ms: int
+    ) -> Mapping[bytes, CountsLike]:
+        """Counts once every record is at `providers` providers, or when the time is over."""
+        ...
+
+    async def counts(self, ids: Sequence[bytes]) -> Mapping[bytes, CountsLike]:
+        """Counts now; all 0 for a record that is not here."""
+        ...
+
+
+class SetsLike(Protocol):
+    """The sets that nodes compare."""
+
+    def state(self) -> Mapping[Scope, tuple[int, bytes]]:
+        """Count and fingerprint of every public scope."""
+        ...
+
+
+class SessionLike(Protocol):
+    """What is agreed on a link."""
+
+    @property
+    def side(self) -> Side:
+        """Who dialled."""
+        ...
+
+
+class LinkLike(Protocol):
+    """An open link."""
+
+    @property
+    def address(self) -> str | None:
+        """What was dialled; None for a link that the other side opened."""
+        ...
+
+    @property
+    def session(self) -> SessionLike:
+        """Its session."""
+        ...
+
+
+class ExchangeLike(Protocol):
+    """What went over a link."""
+
+    @property
+    def useful(self) -> int:
+        """Records it brought that were new."""
+        ...
+
+    @property
+    def faults(self) -> int:
+        """What the peer did wrong."""
+        ...
+
+
+class NeighbourLike(Protocol):
+    """A peer with an open link."""
+
+    @property
+    def link(self) -> LinkLike:
+        """The link."""
+        ...
+
+    @property
+    def exchange(self) -> ExchangeLike:
+        """What went over it."""
+        ...
+
+
+class HubLike(Protocol):
+    """The links of this node."""
+
+    @property
+    def neighbours(self) -> Mapping[bytes, NeighbourLike]:
+        """Open links by the peer's account."""
+        ...
+
+    async def meet(self, address: str) -> bytes:
+        """The account of the node at an address. Raises `NodeError` with why there is none."""
+        ...
+
+    async def find(self, by: int, name: bytes) -> None:
+        """Ask every peer for an account's log; returns when it is here or nobody has it."""
+        ...
+
+
 class NodeParts(Protocol):
     """The parts of a node that requests reach."""
 
@@ -143,52 +259,23 @@ class NodeParts(Protocol):
         """What it counts."""
         ...
 
-
-class CountsLike(Protocol):
-    """Who holds a record: this node counted, unconfirmed nodes apart."""
-
     @property
-    def nodes(self) -> int:
-        """Nodes that hold it."""
+    def receipts(self) -> ReceiptsLike:
+        """Who holds what was published here."""
         ...
 
     @property
-    def providers(self) -> int:
-        """Different confirmed providers among them."""
+    def sets(self) -> SetsLike:
+        """What nodes compare."""
         ...
 
     @property
-    def countries(self) -> int:
-        """Different confirmed countries among them."""
+    def hub(self) -> HubLike:
+        """Its links."""
         ...
 
-    @property
-    def unconfirmed(self) -> int:
-        """Nodes whose provider nobody confirmed."""
-        ...
-
-
-class ReceiptsLike(Protocol):
-    """What other nodes said they hold."""
-
-    async def wait(
-        self, ids: Sequence[bytes], providers: int, timeout_ms: int
-    ) -> Mapping[bytes, CountsLike]:
-        """Counts once every record is at `providers` providers, or when the time is over."""
-        ...
-
-    async def counts(self, ids: Sequence[bytes]) -> Mapping[bytes, CountsLike]:
-        """Counts now; an id that is not here has none."""
-        ...
-
-
-class ReplicationLike(Protocol):
-    """How replication stands."""
-
-    async def state(self) -> Mapping[str, Any]:
-        """Ready for JSON: `peers` (a list, one map a link) and `scopes` (a list of maps with
-        `scope`, `records` and `fingerprint` in hexadecimal).
-        """
+    async def peers_changed(self) -> None:
+        """Whom the operator added is another list now."""
         ...
 
 
@@ -197,8 +284,6 @@ class Services:
     """Everything a group of routes may use."""
 
     node: NodeParts
-    receipts: ReceiptsLike
-    replication: ReplicationLike
     feed: Feed
     rates: Rates
     operator_token: str

@@ -67,7 +67,7 @@ class Publishing:
         id_ = asked.id_of_path(request)
         providers, timeout_ms = self._wait_asked(request)
         counts = await self._counts([id_], providers, timeout_ms, always=True)
-        if id_ not in counts:
+        if not counts[id_].nodes:
             raise NodeError(Code.NOT_FOUND)
         view = {"id": id_.hex(), **counts_view(counts[id_])}
         return answer(view, 202 if counts[id_].providers < providers else 200)
@@ -107,7 +107,7 @@ class Publishing:
         """
         if not ids or not (providers or always):
             return {}
-        receipts = self._services.receipts
+        receipts = self._services.node.receipts
         room = self._services.node.settings.requests_active_max // WAITING_SHARE
         if not providers or self._waiting >= room:
             return await receipts.counts(ids)

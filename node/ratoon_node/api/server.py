@@ -6,11 +6,16 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
+from ratoon_node.api.accounts import Accounts
 from ratoon_node.api.guard import Guard, Handler
-from ratoon_node.api.ports import NodeParts, ReceiptsLike, ReplicationLike, Services
+from ratoon_node.api.health import Health
+from ratoon_node.api.operator import Operator
+from ratoon_node.api.peers import Peers
+from ratoon_node.api.ports import NodeParts, Services
 from ratoon_node.api.publish import Publishing
 from ratoon_node.api.rate import Rates
 from ratoon_node.api.records import Records
+from ratoon_node.api.registration import Registrations
 from ratoon_node.api.timelines import Timelines
 from ratoon_node.timeline.feed import Feed
 
@@ -22,11 +27,21 @@ KEEP_ALIVE_SECONDS = 30.0
 LINE_BYTES_MAX = 8190
 
 
+GROUPS = (
+    Publishing,
+    Records,
+    Registrations,
+    Accounts,
+    Timelines,
+    Peers,
+    Operator,
+    Health,
+)
+
+
 def make_app(
     node: NodeParts,
     *,
-    receipts: ReceiptsLike,
-    replication: ReplicationLike,
     operator_token: str,
     routes: Iterable[web.AbstractRouteDef] = (),
 ) -> web.Application:
@@ -34,7 +49,7 @@ def make_app(
     clock = node.runtime.clock
     feed = Feed(node.db, node.fanout, clock, lambda: node.gate.policy)
     rates = Rates(node.settings.requests_per_minute_max)
-    services = Services(node, receipts, replication, feed, rates, operator_token)
+    services = Services(node, feed, rates, operator_token)
     guard = Guard(services)
 
     @web.middleware
@@ -42,8 +57,8 @@ def make_app(
         return await guard.answer(request, handler)
 
     app = web.Application(middlewares=[guarded])
-    for group in (Publishing(services), Records(services), Timelines(services)):
-        app.add_routes(group.routes())
+    for group in GROUPS:
+        app.add_routes(group(services).routes())
     app.add_routes(routes)
 
     async def start_feed(_: web.Application) -> None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from ratoon_node.store.read import IDS_PER_QUERY_MAX
 from ratoon_node.store.rows import Row, row
+from ratoon_protocol.kinds import Lane
 
 
 class Listed(NamedTuple):
@@ -70,6 +71,20 @@ def listed_by_since(db: sqlite3.Connection, account_: int, since: int, limit: in
     """One author's timeline records with a position above `since`, oldest first."""
     sql = f"{_LISTED} WHERE record.account = ? AND record.shown > ?"
     found = db.execute(f"{sql} ORDER BY record.shown LIMIT ?", (account_, since, limit))
+    return [_listed(fields) for fields in found]
+
+
+def listed_all_by(db: sqlite3.Connection, account_: int, after: int, limit: int) -> list[Listed]:
+    """An author's public records of any kind with a store number above `after`, by number.
+
+    Numbers alone come from the index of chains; whole rows are read for one page only.
+    """
+    sql = (
+        f"{_LISTED} WHERE record.n IN (SELECT n FROM record"
+        " WHERE chain IN (SELECT n FROM chain WHERE account = ? AND lane < ?)"
+        " AND n > ? ORDER BY n LIMIT ?) ORDER BY record.n"
+    )
+    found = db.execute(sql, (account_, int(Lane.SELF), after, limit))
     return [_listed(fields) for fields in found]
 
 

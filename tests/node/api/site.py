@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import aiohttp
 from aiohttp import web
@@ -16,48 +16,11 @@ from ratoon_node.api.answers import RECORD_TYPE, RECORDS_TYPE
 from ratoon_node.api.batch import join
 from ratoon_node.api.server import make_app, make_runner
 from ratoon_node.app import Node
-from ratoon_node.store import read
 from ratoon_protocol.record import Record
 from tests.node.world import Clock, Person, person, running
 from tests.node.world import join as host
 
 TOKEN = "operator-token-of-this-test"
-
-
-class Counts(NamedTuple):
-    nodes: int
-    providers: int
-    countries: int
-    unconfirmed: int
-
-
-class HomeReceipts:
-    """The node alone: its own commit is one copy at one provider."""
-
-    def __init__(self, node: Node) -> None:
-        self._node = node
-
-    async def wait(
-        self, ids: Sequence[bytes], providers: int, timeout_ms: int
-    ) -> Mapping[bytes, Counts]:
-        return await self.counts(ids)
-
-    async def counts(self, ids: Sequence[bytes]) -> Mapping[bytes, Counts]:
-        found = await self._node.db.read(lambda db: read.known(db, ids))
-        return {id_: Counts(1, 1, 1, 0) for id_ in found}
-
-
-class NoLinks:
-    async def state(self) -> Mapping[str, Any]:
-        counts = await self._node.db.read(read.counts)
-        scopes = [
-            {"scope": scope.name.lower(), "records": count, "fingerprint": "00" * 16}
-            for scope, count in counts.items()
-        ]
-        return {"peers": [], "scopes": scopes}
-
-    def __init__(self, node: Node) -> None:
-        self._node = node
 
 
 @dataclass
@@ -103,18 +66,12 @@ class Site:
 
 @asynccontextmanager
 async def site(
-    folder: Path, routes: Sequence[web.RouteDef] = (), policy: str = "", **settings: object
+    folder: Path, routes: Sequence[web.RouteDef] = (), policy: str = "", **settings: Any
 ) -> AsyncIterator[Site]:
     async with running(folder, policy=policy, **settings) as node:
         clock = node.runtime.clock
         assert isinstance(clock, Clock)
-        app = make_app(
-            node,
-            receipts=HomeReceipts(node),
-            replication=NoLinks(node),
-            operator_token=TOKEN,
-            routes=routes,
-        )
+        app = make_app(node, operator_token=TOKEN, routes=routes)
         runner = make_runner(app)
         await runner.setup()
         listener = web.TCPSite(runner, "127.0.0.1", 0)

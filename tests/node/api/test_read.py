@@ -52,7 +52,7 @@ async def test_home_shows_those_one_follows_newest_first(tmp_path: Path) -> None
         await place.publish(ann.post("mine"))
         path = f"/v1/timelines/home?account={ann.account.hex()}"
         assert await texts(place, path) == ["mine", *(f"ben {at}" for at in range(5, -1, -1))]
-        status, body = await place.get(path + "&limit=3")
+        _, body = await place.get(path + "&limit=3")
         assert [item["body"]["text"] for item in body["items"]] == ["mine", "ben 5", "ben 4"]
         rest = await texts(place, f"{path}&before={body['next']}")
         assert rest == ["ben 3", "ben 2", "ben 1", "ben 0"]

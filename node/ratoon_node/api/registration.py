@@ -1,0 +1,172 @@
+"""`POST /v1/accounts`: an account makes this node its home (R-64).
+
+The account itself must say so: its newest identity operation lists this node among its homes.
+Then the node publishes a hosting record, and everything the account publishes is taken here.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from ratoon_node.api import asked
+from ratoon_node.api.answers import answer
+from ratoon_node.api.ports import Services
+from ratoon_node.api.publish import ACCEPTED, API, RECORDS_PER_REQUEST, outcome_view
+from ratoon_node.errors import NodeError, told
+from ratoon_node.policy.verdict import Verdict
+from ratoon_node.store import read
+from ratoon_node.store.rows import Row
+from ratoon_protocol import bodies, kinds, record
+from ratoon_protocol.errors import Code, ProtocolError
+from ratoon_protocol.identity import IdentityLog
+from ratoon_protocol.keys import verify
+from ratoon_protocol.operation import Operation, parse_operation
+from ratoon_protocol.record import Record, decode_header, decode_payload
+
+# Records of one registration: the identity log of an account that changed its keys often.
+RECORDS_MAX = 256
+# A second try for an account whose first one is still under way.
+RETRY_MS = 500
+
+
+class Registration(msgspec.Struct, forbid_unknown_fields=True):
+    """The request: identity records (base64 in JSON), and an invite where one is needed."""
+
+    records: list[bytes]
+    invite: str = ""
+
+
+class Registrations:
+    """Routes that make this node a home."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._under_way: set[bytes] = set()
+
+    def routes(self) -> list[web.RouteDef]:
+        """The group's routes."""
+        return [web.post("/v1/accounts", self.register)]
+
+    async def register(self, request: web.Request) -> web.Response:
+        """Host an account. Asking again is answered alike and takes no second invite."""
+        form = await self._form(request)
+        asked.charge(request, self._services, len(form.records) / RECORDS_PER_REQUEST)
+        log = await self._read_log(form.records)
+        self._check_policy(log.account)
+        if log.account in self._under_way:
+            raise NodeError(Code.BUSY, retry_ms=RETRY_MS)
+        self._under_way.add(log.account)
+        try:
+            hosting, fresh = await self._host(log.account, form.invite)
+        finally:
+            self._under_way.discard(log.account)
+        outcomes = await self._services.node.gate.submit(form.records, API)
+        for outcome in outcomes:
+            if outcome.code not in ACCEPTED:
+                raise NodeError(outcome.code, detail=outcome.detail)
+        body: dict[str, Any] = {
+            "account": log.account.hex(),
+            "hosting": hosting.hex(),
+            "records": [outcome_view(outcome, None) for outcome in outcomes],
+        }
+        return answer(body, 201 if fresh else 200)
+
+    async def _form(self, request: web.Request) -> Registration:
+        data = await asked.body(request, self._services)
+        if request.content_type == "application/msgpack":
+            try:
+                form = msgspec.msgpack.decode(data, type=Registration)
+            except msgspec.DecodeError:
+                raise NodeError(Code.MALFORMED) from None
+        else:
+            form = asked.parse_json(data, Registration)
+        if not form.records:
+            raise NodeError(Code.EMPTY)
+        if len(form.records) > RECORDS_MAX:
+            raise NodeError(Code.TOO_MANY)
+        return form
+
+    async def _read_log(self, data: list[bytes]) -> IdentityLog:
+        """The account's log with what is known here and what was sent.
+
+        Raises `NodeError`: what is wrong with a record, `not_home` if it does not name this node.
+        """
+        node = self._services.node
+        network, own = node.settings.network_bytes, node.own.account
+        try:
+            found = [_checked(record.decode_record(one)) for one in data]
+        except ProtocolError as error:
+            raise told(error) from error
+        account = found[0].header.account
+        if any(one.header.account != account for one in found):
+            raise NodeError(Code.BAD_REQUEST, safe="The records are of several accounts.")
+
+        def known(db: sqlite3.Connection) -> list[Operation]:
+            rows = read.identity_records(db, account)
+            return [_operation(_record(row)) for row in rows if row.payload is not None]
+
+        log = IdentityLog(account, network)
+        try:
+            for operation in [*await node.db.read(known), *map(_operation, found)]:
+                log.add(operation)
+        except ProtocolError as error:
+            raise told(error) from error
+        if log.head is None:
+            raise NodeError(Code.PENDING)
+        if log.head.vanish:
+            raise NodeError(Code.GONE)
+        if own not in log.head.homes:
+            raise NodeError(Code.NOT_HOME)
+        return log
+
+    def _check_policy(self, account: bytes) -> None:
+        node = self._services.node
+        now_ms = node.runtime.clock.now_ms()
+        decision = node.gate.policy.account_decision(account, (), now_ms)
+        if decision is not None and decision.verdict >= Verdict.HOLD:
+            raise NodeError(Code.BLOCKED)
+
+    async def _host(self, account: bytes, invite: str) -> tuple[bytes, bool]:
+        """The id of the hosting record, and whether it is new."""
+        node = self._services.node
+
+        def current(db: sqlite3.Connection) -> bytes | None:
+            own = read.account(db, node.own.account)
+            if own is None or node.own.account not in read.hosts(db, account):
+                return None
+            row = read.current(db, own.n, kinds.HOSTING, account)
+            return row.id if row else None
+
+        before = await node.db.read(current)
+        if before is not None:
+            return before, False
+        mode = node.settings.registration
+        if mode == "closed":
+            raise NodeError(Code.NOT_HOSTED, safe="This node takes no new accounts.")
+        if mode == "invite" and not await node.ledger.use_invite(invite):
+            raise NodeError(Code.INVITE_NEEDED)
+        return (await node.own.host(account)).id, True
+
+
+def _checked(found: Record) -> Record:
+    """An identity record whose payload and signature are right."""
+    if found.header.kind != kinds.IDENTITY:
+        raise NodeError(Code.BAD_REQUEST, safe="Only identity records register an account.")
+    if found.payload is None:
+        raise NodeError(Code.EMPTY)
+    bodies.check_body(found.header, decode_payload(found.payload))
+    verify(found.header.key, found.signature, record.signed_message(found.header_bytes))
+    return found
+
+
+def _operation(found: Record) -> Operation:
+    assert found.payload is not None, "checked before"
+    return parse_operation(found.id, found.header, decode_payload(found.payload))
+
+
+def _record(row: Row) -> Record:
+    return Record(row.id, decode_header(row.header), row.header, row.signature, row.payload)
