@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from aiohttp import web
 
 from ratoon_node.api.accounts import Accounts
+from ratoon_node.api.bundles import Bundles
 from ratoon_node.api.guard import Guard, Handler
 from ratoon_node.api.health import Health
 from ratoon_node.api.operator import Operator
@@ -16,6 +17,7 @@ from ratoon_node.api.publish import Publishing
 from ratoon_node.api.rate import Rates
 from ratoon_node.api.records import Records
 from ratoon_node.api.registration import Registrations
+from ratoon_node.api.stream import Streams
 from ratoon_node.api.timelines import Timelines
 from ratoon_node.timeline.feed import Feed
 
@@ -35,6 +37,7 @@ GROUPS = (
     Timelines,
     Peers,
     Operator,
+    Bundles,
     Health,
 )
 
@@ -59,13 +62,19 @@ def make_app(
     app = web.Application(middlewares=[guarded])
     for group in GROUPS:
         app.add_routes(group(services).routes())
+    streams = Streams(services)
+    app.add_routes(streams.routes())
     app.add_routes(routes)
 
     async def start_feed(_: web.Application) -> None:
         await feed.start()
         node.runtime.spawn(feed.run(), "api.feed")
 
+    async def close_streams(_: web.Application) -> None:
+        await streams.close()
+
     app.on_startup.append(start_feed)
+    app.on_shutdown.append(close_streams)
     return app
 
 

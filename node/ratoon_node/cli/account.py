@@ -105,7 +105,9 @@ def new(
         say.fail(f"there is an account {name} on this machine already: say another name")
     client = Client(node or node_here())
     entropy = secrets.token_bytes(phrase.ENTROPY_BYTES)
-    file, genesis = identity.create(name, identity.ask_node(client), client.url, entropy)
+    info = identity.ask_node(client)
+    file, genesis = identity.create(name, info, client.url, entropy)
+    file.home = info.account.hex()
     hand_over_words(entropy, words_file)
     register_with_invite(client, [genesis.encode()], invite)
     file.save()
@@ -188,6 +190,7 @@ def rotate(
         draft.devices.append(seeds.row(known.network, known.anchor))
         identity.change(client, known, entropy, draft)
         fresh = identity.key_file(seeds, file.name, known, client.url, entropy)
+        fresh.home = file.home
         fresh.save()
     _said(json_, fresh, "This machine signs with a new key", {"retired": [old.hex()]})
 
@@ -240,12 +243,13 @@ def add_home(
         entropy, client, known = _open(file, words, None, also)
         home = Client(url)
         draft = Draft.after(known.head)
-        identity.add_home(draft, identity.ask_node(home).account, first)
+        info = identity.ask_node(home)
+        identity.add_home(draft, info.account, first)
         changed = identity.amend(known, identity.paper_of(entropy), draft).encode()
         register_with_invite(home, [*known.path(), changed], invite)
         identity.tell(client, changed)
         if first:
-            file.node = home.url
+            file.node, file.home = home.url, info.account.hex()
             file.save()
     _said(json_, file, f"{home.url} is a home now", {"homes": [h.hex() for h in draft.homes]})
 
@@ -288,6 +292,7 @@ def recover(
     changed = identity.amend(known, identity.paper_of(entropy), draft).encode()
     register_with_invite(client, [*known.path(), changed], invite)
     file = identity.key_file(seeds, name, known, client.url, entropy)
+    file.home = info.account.hex()
     file.save()
     form = "retired" if retired else "stolen"
     _said(json_, file, f"Account {name} is back at {client.url}", {form: [k.hex() for k in lost]})

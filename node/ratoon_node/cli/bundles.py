@@ -76,35 +76,56 @@ def export(
     file: Annotated[Path, typer.Argument(help="The bundle to write.")],
     account: Annotated[
         str | None,
-        typer.Option(help="Of one account alone: its id, or a name on this machine."),
+        typer.Option(
+            help="Of one account alone: its id, or a name on this machine. [all, as operator]"
+        ),
     ] = None,
     note: Annotated[str, typer.Option(help="A line for whoever opens it.")] = "",
     node: Annotated[str | None, typer.Option("--node", metavar="URL", help="Which node.")] = None,
+    data_dir: DataDir = None,
     json_: Json = False,
 ) -> None:
     """Write public records to a file: an archive, a move, a way through where no network is.
 
-    It goes on where an export to the same file was interrupted.
+    It goes on where an export to the same file was interrupted. What the node withholds is not in
+    the file.
     """
     from ratoon_node.cli import identity
     from ratoon_node.cli.client import Client
     from ratoon_node.cli.people import account_in
-    from ratoon_node.cli.places import node_here
+    from ratoon_node.cli.places import node_here, operator
 
-    client = Client(node or node_here())
-    info = identity.ask_node(client)
     whose = account_in(account).hex() if account is not None else None
+    if whose is None and node is not None:
+        say.fail("only the operator's commands see everybody: say --account", say.Exit.USAGE)
+    client = operator(data_dir) if whose is None else Client(node or node_here())
+    info = identity.ask_node(client)
     if file.exists():
         say.fail(f"{file} is there already: name another file")
     spool = _Spool(file, {"node": info.account.hex(), "account": whose})
     with progress("Exporting", None) as advance:
         advance(spool.records)
-        _fetch(client, spool, whose, advance)
+        for records, after in _pages(client, spool.after, whose):
+            spool.add(records, after)
+            advance(len(records))
     signed_by = _write(file, spool, info.network, note)
     if json_:
         say.result({"file": str(file), "records": spool.records, "key": signed_by})
     else:
         say.line(f"{spool.records} records in {file}")
+
+
+def _pages(client: Client, after: int, account: str | None) -> Iterator[tuple[list[bytes], int]]:
+    """Whole records, and the cursor behind them, until the node has no more."""
+    path = f"/v1/accounts/{account}/records" if account else "/v1/operator/bundle"
+    while True:
+        items, last = client.packed(path, after=after)
+        if last is None:
+            return
+        if account:  # in parts, with a code for those whose content is not here
+            items = [msgpack.packb(part[:3]) for part in items if None not in part[:3]]
+        yield items, last
+        after = last
 
 
 class _Spool:
@@ -146,17 +167,6 @@ class _Spool:
         """Take both files away."""
         self.path.unlink()
         self._note.unlink(missing_ok=True)
-
-
-def _fetch(client: Client, spool: _Spool, account: str, advance: Advance) -> None:
-    """Page after page of what the node holds whole; what it withholds is not in a bundle."""
-    while True:
-        items, after = client.packed(f"/v1/accounts/{account}/records", after=spool.after)
-        if after is None:
-            return
-        whole = [bytes(msgpack.packb(parts[:3])) for parts in items if None not in parts[:3]]
-        spool.add(whole, after)
-        advance(len(whole))
 
 
 def _write(file: Path, spool: _Spool, network: bytes, note: str) -> str:
@@ -210,7 +220,7 @@ def import_(
         with progress("Importing", reader.manifest.records or None) as advance:
             advance(mark.done)
             for batch in _batches(reader, mark.done):
-                found = client.post_records("/v1/operator/import", batch)
+                found = client.post_records("/v1/operator/bundle", batch)
                 counts.update(found["codes"])
                 mark.add(len(batch))
                 advance(len(batch))

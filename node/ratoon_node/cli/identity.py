@@ -196,7 +196,7 @@ def gather(clients: Sequence[Client], network: bytes, account: bytes) -> Known:
             items = client.records(f"/v1/accounts/{account.hex()}/log")
             heads = client.get(f"/v1/accounts/{account.hex()}/heads")["heads"]
         except (Unreachable, Refused) as error:
-            note(f"{client.url}: {error}")
+            note(str(error))
             continue
         for item in items:
             if (found := _operation(item, account)) is not None:
@@ -299,6 +299,6 @@ def reach(first: Client, also: Sequence[str]) -> list[Client]:
                 if address.startswith(("http://", "https://")):
                     addresses.setdefault(spell_url(address))
     except (Unreachable, Refused, KeyError, TypeError):
-        note(f"{first.url} does not say which nodes it knows; it is asked alone")
+        note(f"{first.url} does not say which nodes it knows")
     addresses.pop(first.url, None)
     return [first, *(Client(address, timeout_s=REACH_TIMEOUT_S) for address in addresses)]

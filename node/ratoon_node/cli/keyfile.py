@@ -65,7 +65,9 @@ def instance() -> str:
 class KeyFile:
     """One account on this machine. Keys and ids are hexadecimal; seeds are 32 bytes.
 
-    `pending`: records signed whose acknowledgement has not come; they are sent again first.
+    `home` is the account of the node at `node`, "" where it is not known: a node of this machine
+    is found again when its address changes. `pending`: records signed whose acknowledgement has
+    not come; they are sent again first.
     """
 
     name: str
@@ -77,6 +79,7 @@ class KeyFile:
     agreement_seed: str
     slot_key: str
     instance: str
+    home: str = ""
     chains: dict[str, list[int | str]] = field(default_factory=dict)
     pending: list[str] = field(default_factory=list)
 

@@ -65,11 +65,21 @@ def peer_add(
     Its copies count towards another provider only with --provider: what nodes say of themselves
     counts for nothing.
     """
+    from ratoon_node.cli.client import Refused
     from ratoon_node.cli.places import operator
 
     body = {"address": address, "provider": provider, "country": country}
     given = {name: value for name, value in body.items() if value is not None}
-    found = operator(data_dir).send("POST", "/v1/operator/peers", given)
+    try:
+        found = operator(data_dir).send("POST", "/v1/operator/peers", given)
+    except Refused as error:
+        if error.json_code == "bad_address":
+            say.fail(
+                f"{address} is no public address of a node; for a LAN or a test run this node with"
+                " --accept-private-addresses",
+                json_code=error.json_code,
+            )
+        raise
     if json_:
         say.result(found)
     else:

@@ -221,10 +221,10 @@ def timeline(
     """Read the latest posts, newest last so that the newest is where you look."""
     from ratoon_node.cli import keyfile
     from ratoon_node.cli.client import Client
-    from ratoon_node.cli.places import node_here
+    from ratoon_node.cli.places import client_of, node_here
 
     file: KeyFile | None = keyfile.load(account) if home or account or keyfile.names() else None
-    client = Client(node or (file.node if file else node_here()))
+    client = client_of(file, node) if file else Client(node or node_here())
     if by is not None:
         page = client.get(f"/v1/accounts/{account_in(by).hex()}/posts", limit=limit, before=before)
     elif home:

@@ -31,7 +31,11 @@ def node_here() -> str:
 
 
 def client_of(file: KeyFile, node: str | None) -> Client:
-    """A client of the node that was named, else of the account's first home."""
+    """A client of the node that was named, else of the one the account was last at home at."""
+    if node is None and file.home:
+        serving = Folder(settings_of(None).settings.data_dir).serving()
+        if serving is not None and serving.account == file.home:
+            return Client(serving.url)
     return Client(node or file.node)
 
 

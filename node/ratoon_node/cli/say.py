@@ -14,7 +14,6 @@ from typing import Any, NoReturn, TextIO
 
 from ratoon_protocol.errors import RatoonError
 
-
 # What a table may take where no terminal sets its width.
 PIPE_COLUMNS = 200
 

@@ -188,7 +188,7 @@ async def _answer(
     try:
         await web.SockSite(runner, listening).start()
         url = address_of(listening)
-        folder.note_serving(url)
+        folder.note_serving(url, node.own.account)
         tell_supervisor(READY)
         say(f"Serving at {url} · open it in a browser, or in a second terminal: ratoon account new")
         await stop.wait()

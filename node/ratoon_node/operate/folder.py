@@ -65,6 +65,7 @@ class Serving:
 
     url: str
     pid: int
+    account: str
 
 
 @dataclass
@@ -186,9 +187,10 @@ class Folder:
 
     # --- where it answers ----------------------------------------------------------------
 
-    def note_serving(self, url: str) -> None:
-        """Say where this process answers, for the operator's commands."""
-        write_private(self.path / SERVING, json.dumps({"url": url, "pid": os.getpid()}) + "\n")
+    def note_serving(self, url: str, account: bytes) -> None:
+        """Say where this process answers, and for which node, for commands on this machine."""
+        found = {"url": url, "pid": os.getpid(), "account": account.hex()}
+        write_private(self.path / SERVING, json.dumps(found) + "\n")
 
     def stopped(self) -> None:
         """This process answers no more."""
@@ -199,6 +201,6 @@ class Folder:
         try:
             with (self.path / SERVING).open(encoding="utf-8") as file:
                 found = json.loads(file.read(SMALL_FILE_BYTES_MAX))
-            return Serving(str(found["url"]), int(found["pid"]))
+            return Serving(str(found["url"]), int(found["pid"]), str(found["account"]))
         except (OSError, ValueError, KeyError, TypeError):
             return None
