@@ -23,6 +23,8 @@ from ratoon_protocol.limits import HANDSHAKE_MS_MAX, NOISE_MESSAGE_BYTES_MAX
 
 #: Where a node takes links, below its address.
 LINK_PATH = "/v1/link"
+# aiohttp refuses a message of exactly its limit.
+_MESSAGE_BYTES_BELOW = NOISE_MESSAGE_BYTES_MAX + 1
 
 
 class Wire(Protocol):
@@ -149,7 +151,7 @@ class SocketTransport:
             async with timeout_ms(HANDSHAKE_MS_MAX):
                 return SocketWire(
                     await self._client.ws_connect(
-                        url, compress=0, max_msg_size=NOISE_MESSAGE_BYTES_MAX, autoping=True
+                        url, compress=0, max_msg_size=_MESSAGE_BYTES_BELOW, autoping=True
                     )
                 )
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -168,7 +170,7 @@ async def _refuse_redirect(*_: object) -> None:
 async def accept(request: web.Request) -> tuple[web.WebSocketResponse, Wire]:
     """Take a link that another node dials."""
     response = web.WebSocketResponse(
-        compress=False, max_msg_size=NOISE_MESSAGE_BYTES_MAX, autoping=True
+        compress=False, max_msg_size=_MESSAGE_BYTES_BELOW, autoping=True
     )
     await response.prepare(request)
     return response, SocketWire(response)

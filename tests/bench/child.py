@@ -1,0 +1,148 @@
+"""A node in a process of its own: `python -m tests.bench.child FOLDER`.
+
+It prints where it serves, then answers each line of input with a line; both are JSON. It ends
+when its input does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import random
+import secrets
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvloop
+from aiohttp import web
+
+from ratoon_node.api.server import make_app, make_runner
+from ratoon_node.app import Node, assemble
+from ratoon_node.config import Settings
+from ratoon_node.ingest.submission import Origin, Way
+from ratoon_node.operate.own import Keys, make_keys
+from ratoon_node.peering.wire import LINK_PATH, SocketTransport, accept
+from ratoon_node.policy.engine import Policy
+from ratoon_node.runtime import system_runtime
+from ratoon_node.store.db import AioDb
+from ratoon_protocol.kinds import Scope
+from tests.bench.corpus import read_authors
+
+# Between two looks at how far a sync is.
+LOOK_SECONDS = 0.01
+STORE = "node.sqlite"
+LOG_LEVEL = int(os.environ.get("BENCH_LOG_LEVEL", logging.WARNING))
+
+Command = Callable[..., Awaitable[dict[str, Any]]]
+
+
+def _keys(folder: Path, settings: Settings) -> Keys:
+    path = folder / "keys.json"
+    if not path.exists():
+        rng = random.SystemRandom()
+        now_ms = time.time_ns() // 1_000_000
+        make_keys(settings.network_bytes, secrets.token_bytes(32), rng, now_ms).save(path)
+    return Keys.load(path)
+
+
+@contextlib.asynccontextmanager
+async def _serving(folder: Path) -> AsyncIterator[tuple[Node, str]]:
+    settings = Settings(
+        data_dir=folder,
+        provider=folder.name,
+        requests_per_minute_max=0,
+        accept_private_addresses=True,
+    )
+    runtime = system_runtime(signature_threads=settings.signature_threads)
+    db = await AioDb.open(folder / STORE, settings.readers)
+    transport = SocketTransport(private=True)
+    keys = _keys(folder, settings)
+    node = assemble(settings, runtime, db, keys, Policy.parse(b""), transport)
+
+    async def link(request: web.Request) -> web.WebSocketResponse:
+        response, wire = await accept(request)
+        await node.hub.accept(wire)
+        return response
+
+    app = make_app(node, operator_token="", routes=[web.get(LINK_PATH, link)])
+    runner = make_runner(app)
+    try:
+        await node.start()
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield node, f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+        await node.close()
+
+
+class Commands:
+    """What the parent may ask for."""
+
+    def __init__(self, node: Node, folder: Path) -> None:
+        self._node = node
+        self._folder = folder
+
+    async def host(self, path: str) -> dict[str, Any]:
+        """Make this node the home of a corpus' authors."""
+        accounts, genesis = read_authors(Path(path))
+        for account in accounts:
+            await self._node.own.host(account)
+        outcomes = await self._node.gate.submit(genesis, Origin(Way.API))
+        return {"stored": sum(outcome.code == "stored" for outcome in outcomes)}
+
+    async def sync(self, address: str, posts: int) -> dict[str, Any]:
+        """Add a node as a peer; answers when this one holds as many posts as it."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        account = await self._node.hub.meet(address)
+        await self._node.ledger.add_peer(account, address, "source", "XX")
+        await self._node.peers_changed()
+        while self._node.sets.state()[Scope.WINDOW][0] < posts:
+            await asyncio.sleep(LOOK_SECONDS)
+        return {"seconds": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+
+    async def usage(self) -> dict[str, Any]:
+        """What the process and its store take now."""
+        state = self._node.sets.state()
+        io = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+        status = Path("/proc/self/status").read_text()
+        kib = {name: _kib(status, name) for name in ("VmRSS", "VmHWM")}
+        return {
+            "records": sum(count for count, _ in state.values()),
+            "posts": state[Scope.WINDOW][0],
+            "rss": kib["VmRSS"] * 1024,
+            "rss_peak": kib["VmHWM"] * 1024,
+            "written": int(io["write_bytes"]),
+            "disk": sum(path.stat().st_size for path in self._folder.glob(STORE + "*")),
+            "cpu": time.process_time(),
+        }
+
+
+def _kib(status: str, name: str) -> int:
+    line = next(line for line in status.splitlines() if line.startswith(name + ":"))
+    return int(line.split()[1])
+
+
+async def _main(folder: Path) -> None:
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(LOG_LEVEL),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    async with _serving(folder) as (node, url):
+        commands = Commands(node, folder)
+        print(json.dumps({"url": url, "pid": os.getpid()}), flush=True)
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            asked = json.loads(line)
+            command: Command = getattr(commands, asked.pop("do"))
+            print(json.dumps(await command(**asked)), flush=True)
+
+
+if __name__ == "__main__":
+    uvloop.run(_main(Path(sys.argv[1])))
