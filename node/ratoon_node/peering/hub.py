@@ -99,6 +99,7 @@ class Neighbour:
         self.exchange = exchange
         self.catchup = catchup
         self.requests: asyncio.Queue[Get | Chain | Find] = asyncio.Queue(REQUESTS_IN_FLIGHT_MAX)
+        self.tasks: list[asyncio.Task[None]] = []
         self._period_ms = 0
         self._spent_ms = 0
 
@@ -112,6 +113,8 @@ class Neighbour:
 
     def end(self) -> None:
         """The link is over: nobody waits for an answer any more."""
+        for task in self.tasks:
+            task.cancel()
         self.exchange.end()
         self.catchup.end()
 
@@ -153,6 +156,7 @@ class Hub:
         self._metrics = metrics
         self._limits = limits
         self._links = 0
+        self._open: dict[Link, Neighbour] = {}  # also those that another link has replaced
         self._met: dict[Link, asyncio.Future[bytes]] = {}
         self.serve = Serve(own.account, own.network, db, lambda: gate.policy, clock)
 
@@ -255,9 +259,7 @@ class Hub:
             link.close(Code.BLOCKED)
             return
         if not self._prefer(link, event.account):
-            link.close(Code.REPLACED)
-            if link in self._met:
-                self._met[link].set_result(event.account)
+            self._replaced(link)
             return
         if await self._ledger.note_link(event.account, link.address):
             await self._roster.load()
@@ -291,16 +293,27 @@ class Hub:
         other.link.close(Code.REPLACED)
         return True
 
+    def _replaced(self, link: Link) -> None:
+        """This link is one too many; whoever wanted to meet the node there has met it."""
+        link.close(Code.REPLACED)
+        if link in self._met and not self._met[link].done():
+            self._met[link].set_result(link.peer)
+
     async def _opened(self, link: Link, event: Ready) -> None:
+        if not self._prefer(link, link.peer):  # another one opened while this one was shaking hands
+            self._replaced(link)
+            return
         exchange = Exchange(link, self._gate, self._db, self.serve, self._clock, self._spawn)
         catchup = CatchUp(exchange, self._sets, self._db, self._own.account, event.admitted)
         catchup.since_ms = max(event.hello.horizon_ms, self._limits.horizon_ms)
         neighbour = Neighbour(link, exchange, catchup)
-        self.neighbours[link.peer] = neighbour
+        self.neighbours[link.peer] = self._open[link] = neighbour
         self._metrics.links.labels(link.session.side.name.lower()).inc()
         log.info("link_open", peer=link.peer.hex()[:16], side=link.session.side.name.lower())
-        self._spawn(self._answer(neighbour), "hub.answer")
-        self._spawn(self._keep_equal(neighbour), "hub.keep_equal")
+        neighbour.tasks = [
+            self._spawn(self._answer(neighbour), "hub.answer"),
+            self._spawn(self._keep_equal(neighbour), "hub.keep_equal"),
+        ]
         told = [node.record for node in self._roster.nodes.values()][:PEERS_TOLD_MAX]
         link.session.send_peers(told)
         link.flush()
@@ -308,11 +321,10 @@ class Hub:
             self._met[link].set_result(link.peer)
 
     def _forget(self, link: Link) -> None:
-        if link.session.peer is None:
-            return
-        neighbour = self.neighbours.get(link.peer)
-        if neighbour is not None and neighbour.link is link:
-            del self.neighbours[link.peer]
+        neighbour = self._open.pop(link, None)
+        if neighbour is not None:
+            if self.neighbours.get(link.peer) is neighbour:
+                del self.neighbours[link.peer]
             neighbour.end()
             self._metrics.links.labels(link.session.side.name.lower()).dec()
             exchange = neighbour.exchange

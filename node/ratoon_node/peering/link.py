@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from ratoon_node.peering.wire import Wire
-from ratoon_node.runtime import Clock, Spawn
+from ratoon_node.runtime import Clock, Spawn, timeout_ms
 from ratoon_protocol.errors import Code
 from ratoon_protocol.events import Closed, Event
 from ratoon_protocol.frames import Packed
@@ -21,6 +21,8 @@ from ratoon_protocol.session import PeerSession, State
 WATCH_MS_MAX = 10_000
 # Records moved from the queue to the session at once.
 PUSH_RECORDS_MAX = 256
+# Last words to a peer that may not be reading any more.
+GOODBYE_MS_MAX = 1000
 
 Handler = Callable[["Link", Event], Awaitable[None]]
 
@@ -85,8 +87,8 @@ class Link:
         """Push records and wait for room: for a peer that is being brought up to date."""
         for at in range(0, len(items), PUSH_RECORDS_MAX):
             while self.open and self._queue_bytes > self._queue_bytes_max // 2:
+                self._drained.clear()
                 await self._drained.wait()
-            self._drained.clear()
             self.queue(items[at : at + PUSH_RECORDS_MAX])
 
     def close(self, code: Code) -> None:
@@ -96,15 +98,25 @@ class Link:
 
     async def run(self, handle: Handler, spawn: Spawn) -> None:
         """Pump until the link ends; every event goes to `handle`, `Closed` last."""
-        others = [spawn(self._write(), "link.write"), spawn(self._watch(), "link.watch")]
+        writer, watch = spawn(self._write(), "link.write"), spawn(self._watch(), "link.watch")
         try:
             await self._read(handle)
         finally:
             self.session.close(Code.SHUTDOWN)
             self._drained.set()
-            for task in others:
-                task.cancel()
+            watch.cancel()
+            await self._say_goodbye(writer)
             await self._wire.close()
+
+    async def _say_goodbye(self, writer: asyncio.Task[None]) -> None:
+        """Let what is still to be sent go out: the peer learns from it why the link ends."""
+        self._ready.set()
+        try:
+            async with timeout_ms(GOODBYE_MS_MAX):
+                await asyncio.wait([writer])
+        except TimeoutError:
+            pass
+        writer.cancel()
 
     async def _read(self, handle: Handler) -> None:
         while not self.over:
