@@ -11,6 +11,7 @@ from ratoon_node.api.bundles import Bundles
 from ratoon_node.api.guard import Guard, Handler
 from ratoon_node.api.health import Health
 from ratoon_node.api.operator import Operator
+from ratoon_node.api.pages import Pages
 from ratoon_node.api.peers import Peers
 from ratoon_node.api.ports import NodeParts, Services
 from ratoon_node.api.publish import Publishing
@@ -39,6 +40,7 @@ GROUPS = (
     Operator,
     Bundles,
     Health,
+    Pages,
 )
 
 

@@ -135,6 +135,12 @@ def numbers_of(db: sqlite3.Connection, ids: Sequence[bytes]) -> list[int]:
     return found
 
 
+def ids_between(db: sqlite3.Connection, low: bytes, high: bytes) -> list[bytes]:
+    """Accounts with an id from `low` to `high`, two at most: one is found, two are too many."""
+    found = db.execute("SELECT id FROM account WHERE id BETWEEN ? AND ? LIMIT 2", (low, high))
+    return [id_ for (id_,) in found]
+
+
 def author_of(db: sqlite3.Connection, id_: bytes) -> bytes | None:
     """The account that signed a record, if it is here."""
     found = db.execute(

@@ -112,9 +112,7 @@ async def test_a_closed_node_takes_nobody(tmp_path: Path) -> None:
 
 
 async def test_records_by_cursor_tell_of_what_is_withheld(tmp_path: Path) -> None:
-    policy = (
-        '[[rule]]\nid = "w"\nwhen = { words = ["pelican"] }\nthen = "withhold"\nreason = "spam"\n'
-    )
+    policy = '[[rule]]\nid = "w"\nwhen = { word = "pelican" }\nthen = "withhold"\nreason = "spam"\n'
     async with site(tmp_path, policy=policy) as place:
         ann = await place.resident(2)
         posts = [ann.post(text) for text in ("one", "a pelican", "three")]

@@ -13,7 +13,7 @@ from tests.node.api.site import Site, site
 PELICANS = """
 [[rule]]
 id = "p"
-when = { words = ["pelican"] }
+when = { word = "pelican" }
 then = "withhold"
 reason = "spam"
 """
@@ -96,7 +96,7 @@ async def test_a_peer_is_added_by_its_account(tmp_path: Path) -> None:
         _, body = await place.get("/v1/peers")
         assert [peer["node"] for peer in body["peers"]] == [other]
         assert (await place.operate("DELETE", f"/peers/{other}"))[0] == 200
-        assert bytes.fromhex(other) not in place.node.gate.admission.nodes
+        assert bytes.fromhex(other) not in place.node.roster.peers
 
 
 async def test_what_a_node_says_of_itself(tmp_path: Path) -> None:
