@@ -20,6 +20,7 @@ from ratoon_node.cli.keyfile import KeyFile
 from ratoon_node.operate.demo.network import DemoNode
 from ratoon_node.operate.demo.posts import Post
 from ratoon_protocol import kinds, phrase
+from ratoon_protocol.author import Draft
 from ratoon_protocol.record import Body
 
 
@@ -35,7 +36,10 @@ class Signed:
 
 @dataclass(slots=True, eq=False)
 class Person:
-    """An author. `held`: posts that wait until the person is back; None while nothing is lost."""
+    """An author. `held`: posts that wait until the person is back; None while nothing is lost.
+
+    `pocket`: a disk of the person's own, if keys are not on the provider's.
+    """
 
     name: str
     number: int
@@ -43,12 +47,13 @@ class Person:
     words: str
     account: str = ""
     held: list[Post] | None = None
+    pocket: Path | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def key_file(self) -> Path:
         """Where the keys are: on a disk of the provider that the person is at home at."""
-        return self.node.authors / f"{self.number}.json"
+        return (self.pocket or self.node.authors) / f"{self.number}.json"
 
     # --- keys ----------------------------------------------------------------------------
 
@@ -95,7 +100,7 @@ class Person:
         clients = [first, *others]
         info = identity.ask_node(first)
         known = identity.gather(clients, info.network, identity.find_account(clients, paper.public))
-        seeds, draft = Seeds(), identity.Draft.after(known.head)
+        seeds, draft = Seeds(), Draft.after(known.head)
         identity.retire(known, draft, [row.key for row in draft.devices], stolen=True)
         draft.devices.append(seeds.row(known.network, known.anchor))
         identity.add_home(draft, info.account, first=True)
@@ -109,7 +114,7 @@ class Person:
         entropy = phrase.entropy_from_words(self.words)
         info = identity.ask_node(second)
         known = identity.gather([first], info.network, bytes.fromhex(self.account))
-        draft = identity.Draft.after(known.head)
+        draft = Draft.after(known.head)
         identity.add_home(draft, info.account, first=False)
         changed = identity.amend(known, identity.paper_of(entropy), draft).encode()
         identity.tell(first, changed)
