@@ -42,6 +42,11 @@ class Subscription:
             self._queue.append(commit)
         self._ready.set()
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing happened that the reader has not seen."""
+        return not self._queue and not self.missed
+
     async def next(self) -> Committed | None:
         """The next commit; None once after some were missed: catch up from the journal."""
         while not self._queue and not self.missed:

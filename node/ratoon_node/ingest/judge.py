@@ -46,7 +46,13 @@ class Judge:
     """Judges the candidates of one transaction."""
 
     def __init__(
-        self, tx: Tx, accounts: Accounts, rulings: Rulings, place: Place, here: set[bytes]
+        self,
+        tx: Tx,
+        accounts: Accounts,
+        rulings: Rulings,
+        place: Place,
+        here: set[bytes],
+        unchecked: frozenset[bytes],
     ) -> None:
         self._tx = tx
         self._accounts = accounts
@@ -54,6 +60,8 @@ class Judge:
         self._place = place
         #: Ids of the batch whose header is stored.
         self._here = here
+        #: Ids whose header was here when signatures were checked, and is no longer.
+        self._unchecked = unchecked
         self._shelf = Shelf(tx, accounts, place.now_ms)
         self._rejudge = Rejudge(tx, accounts, place.now_ms)
         self._operations = Operations(tx, accounts, self._shelf, self._rejudge, place.network)
@@ -79,11 +87,11 @@ class Judge:
             return self._invalid_operation(item, view, nodes)
         if view is None or view.log.head is None:
             raise RecordError(Code.UNKNOWN_ACCOUNT)
-        lane = header.kind_class.lane
-        if view.log.vanished and lane is not Lane.LOG:
+        if view.log.vanished and header.kind_class.lane is not Lane.LOG:
             raise RecordError(Code.GONE, "the account has vanished")
         flags, tips = self._authority(view, item)
-        self._check_rates(view, item)
+        if header.kind == kinds.DELETE or header.kind_class.lane is Lane.NONE:
+            self._check_rates(view, item)
         return self._store(view, item, nodes, flags, tips)
 
     def admit_operations(self, items: Sequence[Candidate]) -> list[Outcome | ProtocolError]:
@@ -123,7 +131,7 @@ class Judge:
             found = self._tx.rows("id = ?", id_)
             if found:
                 return self._again(found[0], item)
-        if not item.verified:
+        if id_ in self._unchecked:
             raise RecordError(Code.BUSY, "it was just removed")
         return None
 
@@ -216,7 +224,11 @@ class Judge:
             if item.strict:
                 raise RecordError(Code.RATE, "records of one key and lane in a day")
             flags |= Flag.CAPPED
-        if lane is not Lane.LOG and index.deleted(self._tx.db, found.id, view.n):
+        if (
+            found.id in self._tx.named
+            and lane is not Lane.LOG
+            and index.deleted(self._tx.db, found.id, view.n)
+        ):
             flags |= Flag.DELETED
         self._charge(nodes, view.id, item.origin, new=False)
         decision = self._rulings.judge(item, view, nodes, self._place.node, self._place.now_ms)
@@ -245,6 +257,8 @@ class Judge:
         if item.invalid is not None:
             return Bytes.INVALID
         if decision.verdict >= Verdict.WITHHOLD or flags & Flag.CAPPED:
+            return Bytes.DROPPED
+        if flags & Flag.REVOKED and not _was_allowed(view, item.record.header):
             return Bytes.DROPPED
         if item.body is None:
             return Bytes.DROPPED if flags & Flag.REVOKED else Bytes.WANTED
@@ -283,3 +297,13 @@ class Judge:
         if item.body is not None and bytes_state is Bytes.HERE:
             Standing(self._tx, view.id, self._place.now_ms).act(stored, item.body)
         return Outcome(stored.id, code_of(stored))
+
+
+def _was_allowed(view: AccountView, header: Header) -> bool:
+    """Whether the key could ever sign this kind, so that the record may turn live again.
+
+    Its bytes are then kept out of sight; those of a key that never could are not kept at all.
+    """
+    authority = view.log.authority(header.key)
+    allowed = authority.capabilities >> header.kind_class.capability & 1
+    return authority.lost or bool(allowed and authority.marks)
