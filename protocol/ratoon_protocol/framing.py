@@ -242,13 +242,20 @@ def encode(frame: Frame) -> bytes:
 
 
 def pack_item(
-    header: bytes, signature: bytes, payload: bytes | None, code: Code | None = None
+    header: bytes,
+    signature: bytes,
+    payload: bytes | None,
+    code: Code | None = None,
+    known: bytes = b"",
 ) -> Packed:
-    """A record as an item: with payload, or with the reason why it is not sent (`code`)."""
+    """A record as an item: with payload, or with the reason why it is not sent (`code`).
+
+    `known`: its id, if the caller has it.
+    """
     if payload is not None and code is not None:
         raise UsageError("an item has a payload or a code")
     data = msgpack.packb([header, signature, payload, write_code(code)])
-    id_ = hashlib.sha256(RECORD_CONTEXT + header).digest()
+    id_ = known or hashlib.sha256(RECORD_CONTEXT + header).digest()
     return Packed(id_, data, record_bytes(header, payload))
 
 

@@ -22,7 +22,7 @@ from ratoon_protocol.kinds import Scope
 from ratoon_protocol.limits import EPOCH_MS, RECONCILE_FRAME_BYTES_MAX
 from ratoon_protocol.reconcile import Reconciler, Window
 
-# Looks at one scope in a row: each is for what came too early in the one before.
+# Looks at what came too early in one scope: each takes in what depends on the one before.
 PASSES_MAX = 4
 # Records pushed at once to a peer that lacks them.
 PUSH_IDS_MAX = 512
@@ -75,23 +75,16 @@ class CatchUp:
         moved = 0
         for scope in PUBLIC_SCOPES:
             moved += await self._scope(scope)
-        if self._exchange.early:
-            moved += await self._scope(Scope.LOG)
         moved += await self._private()
         return moved
 
     async def _scope(self, scope: Scope) -> int:
-        moved = 0
+        window = await self._sets.window(scope, self.nodes, self.since_ms)
+        found = await self._compare(scope, None, window)
         for _ in range(PASSES_MAX):
-            window = await self._sets.window(scope, self.nodes, self.since_ms)
-            found = await self._compare(scope, None, window)
-            again, self._exchange.early = list(self._exchange.early), {}
-            if again and self._exchange.link.open:
-                await self._exchange.fetch(again)
-            moved += found.fetched + found.pushed
-            if not again:
+            if not await self._exchange.retry():
                 break
-        return moved
+        return found.fetched + found.pushed
 
     async def _private(self) -> int:
         """The private sets of accounts whose homes both nodes are."""
@@ -113,7 +106,10 @@ class CatchUp:
         return moved
 
     async def _compare(self, scope: Scope, account: bytes | None, window: Window) -> Compared:
-        """One session; what it finds is fetched and pushed while it goes on."""
+        """One session; what it finds is fetched and pushed while it goes on, one round behind.
+
+        Returns when all that was fetched has been judged here.
+        """
         session = self._exchange.link.session
         reconciler = Reconciler(window, RECONCILE_FRAME_BYTES_MAX)
         if not self._exchange.link.open or not session.credit.reconciliations:
@@ -124,24 +120,33 @@ class CatchUp:
         self._responses[number] = responses
         self._exchange.link.flush()
         fetched = pushed = rounds = 0
+        fetching: asyncio.Task[None] | None = None
         try:
             while (frame := await responses.get()) is not None:
                 rounds += 1
                 step = reconciler.proceed(frame.message)
-                await self._push(step.have)
-                await self._exchange.fetch(step.need)
-                fetched, pushed = fetched + len(step.need), pushed + len(step.have)
+                # The answer goes first: while the peer works on the next round, records move.
                 if step.reply is None:
                     session.end_reconciliation(number)
-                    break
-                session.proceed(frame._replace(message=step.reply))
+                else:
+                    session.proceed(frame._replace(message=step.reply))
                 self._exchange.link.flush()
+                fetched, pushed = fetched + len(step.need), pushed + len(step.have)
+                await self._push(step.have)
+                if fetching is not None:
+                    await fetching
+                fetching = self._exchange.start_fetch(step.need)
+                if step.reply is None:
+                    break
         except SyncError as error:
             session.end_reconciliation(number, error.code)
             self._exchange.link.close(Code.SYNC_MALFORMED)
         finally:
             del self._responses[number]
             self._exchange.link.flush()
+        if fetching is not None:
+            await fetching
+        await self._exchange.settled()
         return Compared(fetched, pushed, rounds)
 
     async def _push(self, ids: Sequence[bytes]) -> None:

@@ -22,18 +22,20 @@ from ratoon_node.store.rows import Row
 from ratoon_protocol import record
 from ratoon_protocol.errors import Code, ProtocolError
 from ratoon_protocol.events import Answered, Pushed
-from ratoon_protocol.frames import FIND_ACCOUNT, Have, Item, Peers
+from ratoon_protocol.frames import FIND_ACCOUNT, Have, Item, Peers, record_bytes
 from ratoon_protocol.frames import Outcome as Answer
-from ratoon_protocol.limits import FRAME_IDS_MAX
+from ratoon_protocol.limits import FRAME_IDS_MAX, FRAME_RECORDS_MAX
 
-# Frames of one peer in the gate at once: one being written while the next is checked.
-FRAMES_IN_GATE_MAX = 4
+# Frames of one peer in the gate at once: one commit's worth being written, one being checked.
+FRAMES_IN_GATE_MAX = 12
 # Ids asked for in one request: a part of an answer is a good batch.
 IDS_PER_GET_MAX = 512
 # Requests for records under way on one link.
-GETS_MAX = 6
-# Ids that came too early, kept to be asked for again after the log scope.
+GETS_MAX = 8
+# Ids that came too early, kept to be tried again after the log scope.
 EARLY_MAX = 65_536
+# Bytes of those that are kept too; the rest is asked for once more.
+EARLY_BYTES_MAX = 8 * 1024 * 1024
 # Ids known to be at the peer, so that they are not offered back.
 SEEN_MAX = 16_384
 # Time to come back to a gate that was full.
@@ -51,7 +53,8 @@ class Exchange:
     ) -> None:
         self.link = link
         self.serve = serve
-        self.early: dict[bytes, None] = {}
+        self._early: dict[bytes, Item | None] = {}
+        self._early_bytes = 0
         self.seen: dict[bytes, None] = {}
         self.useful = 0
         self.faults = 0
@@ -63,29 +66,41 @@ class Exchange:
         self._gets = asyncio.Semaphore(GETS_MAX)
         self._requests: dict[int, asyncio.Future[None]] = {}
         self._asked_logs: dict[bytes, None] = {}
+        self._taking: dict[asyncio.Task[None], None] = {}
 
     # --- in ------------------------------------------------------------------------------
 
     async def take_push(self, event: Pushed) -> None:
         """Records nobody asked for; each is answered."""
-        await self._room.acquire()
-        self._spawn(self._take(event.items), "exchange.push")
+        await self._start_taking(event.items)
 
     async def take_answer(self, event: Answered) -> None:
         """A part of an answer to `fetch` or `find`."""
         if event.items:
-            await self._room.acquire()
-            self._spawn(self._take(event.items), "exchange.answer")
+            await self._start_taking(event.items)
         if event.last:
             waiting = self._requests.pop(event.request, None)
             if waiting is not None and not waiting.done():
                 waiting.set_result(None)
 
+    async def _start_taking(self, items: Sequence[Item]) -> None:
+        """Hand a frame to the gate, once there is room for it, and read on."""
+        await self._room.acquire()
+        task = self._spawn(self._take(items), "exchange.take")
+        self._taking[task] = None
+        task.add_done_callback(self._taken)
+
+    def _taken(self, task: asyncio.Task[None]) -> None:
+        del self._taking[task]
+        self._room.release()
+
+    async def settled(self) -> None:
+        """Return once everything that came so far has its outcome."""
+        if self._taking:
+            await asyncio.wait(list(self._taking))
+
     async def _take(self, items: Sequence[Item]) -> None:
-        try:
-            outcomes = await self._submit(items)
-        finally:
-            self._room.release()
+        outcomes = await self._submit(items)
         self._learn(items, outcomes)
         answers = [
             Answer(item.id, Code.STORED if outcome.code is Code.DUPLICATE else outcome.code)
@@ -112,7 +127,7 @@ class Exchange:
             self.faults += outcome.peer_fault
             self.useful += outcome.code is Code.STORED
             if outcome.code in EARLY:
-                _remember(self.early, item.id, EARLY_MAX)
+                self._keep_early(item)
                 if outcome.code is not Code.NOT_HOSTED:
                     logs.add(_account_of(item.header))
         for account in sorted(logs):
@@ -120,7 +135,29 @@ class Exchange:
                 _remember(self._asked_logs, account, EARLY_MAX)
                 self._spawn(self.find(FIND_ACCOUNT, account), "exchange.find")
 
+    def _keep_early(self, item: Item) -> None:
+        if len(self._early) < EARLY_MAX and item.id not in self._early:
+            fits = self._early_bytes + _size(item) <= EARLY_BYTES_MAX
+            self._early[item.id] = item if fits else None
+            self._early_bytes += _size(item) if fits else 0
+
+    async def retry(self) -> int:
+        """Try once more what came too early; how much of it is of use now."""
+        early, self._early, self._early_bytes = self._early, {}, 0
+        before = self.useful
+        kept = [item for item in early.values() if item is not None]
+        for at in range(0, len(kept), FRAME_RECORDS_MAX):
+            await self._start_taking(kept[at : at + FRAME_RECORDS_MAX])
+        if self.link.open:
+            await self.fetch([id_ for id_, item in early.items() if item is None])
+        await self.settled()
+        return self.useful - before
+
     # --- asking --------------------------------------------------------------------------
+
+    def start_fetch(self, ids: Sequence[bytes]) -> asyncio.Task[None]:
+        """`fetch`, going on by itself."""
+        return self._spawn(self.fetch(ids), "exchange.fetch")
 
     async def fetch(self, ids: Sequence[bytes]) -> None:
         """Ask for records; returns when every answer has come (or the link ended)."""
@@ -167,7 +204,7 @@ class Exchange:
             self.link.session.ack(known)
             self.link.flush()
         if wanted:
-            self._spawn(self.fetch(wanted), "exchange.fetch")
+            self.start_fetch(wanted)
 
     async def take_peers(self, event: Peers) -> None:
         """Node records as hints: the gate judges them like any record."""
@@ -191,6 +228,10 @@ class Exchange:
 
 def _lacks(row: Row) -> bool:
     return read.code_of(row) is Code.WANTED
+
+
+def _size(item: Item) -> int:
+    return record_bytes(item.header, item.payload)
 
 
 def _remember(table: dict[bytes, None], key: bytes, size_max: int) -> None:

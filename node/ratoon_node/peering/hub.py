@@ -58,6 +58,7 @@ from ratoon_protocol.limits import (
     REQUESTS_IN_FLIGHT_MAX,
 )
 from ratoon_protocol.reconcile import Index, Reconciler, Window
+from ratoon_protocol.record import Record
 from ratoon_protocol.session import PeerSession
 
 # How often equal sets are made sure of, while a link stays up.
@@ -74,7 +75,7 @@ WANTED_ROUND_MS = 5000
 # Records asked for in one such round.
 WANTED_ROUND_RECORDS_MAX = 4096
 # Ids of one request answered at once, so that a large answer is never all in memory.
-ANSWER_IDS_MAX = 128
+ANSWER_IDS_MAX = 256
 # Time to look for one account at every peer.
 FIND_MS_MAX = 5000
 
@@ -362,7 +363,7 @@ class Hub:
                 link.flush()
             case Admitted():
                 neighbour.catchup.nodes = event.accounts
-                link.behind.set()
+                self._compare_anew(neighbour)
             case Peers():
                 self._spawn(exchange.take_peers(event), "hub.peers")
 
@@ -491,8 +492,13 @@ class Hub:
         await self._sets.admit(nodes)
         for neighbour in self.neighbours.values():
             neighbour.link.session.admit(nodes)
-            neighbour.link.behind.set()
+            self._compare_anew(neighbour)
             neighbour.link.flush()
+
+    def _compare_anew(self, neighbour: Neighbour) -> None:
+        """The sets are others now, on both sides: whoever dialled compares them, for both."""
+        if neighbour.link.session.side is Side.DIALER:
+            neighbour.link.behind.set()
 
     async def _tell(self, commit: Committed) -> None:
         whole: list[Packed] = []
@@ -507,7 +513,7 @@ class Hub:
             elif record is None:
                 offered.append(change.id)
             else:
-                whole.append(pack_item(record.header_bytes, record.signature, record.payload))
+                whole.append(_packed(record))
         if whole or offered:
             eager = self._eager()
             for neighbour in self.neighbours.values():
@@ -537,7 +543,7 @@ class Hub:
         for node in nodes:
             neighbour = self.neighbours.get(node)
             if neighbour is not None and record is not None:
-                item = pack_item(record.header_bytes, record.signature, record.payload)
+                item = _packed(record)
                 neighbour.link.queue([item])
 
     def _eager(self) -> set[Neighbour]:
@@ -552,6 +558,10 @@ class Hub:
             (late if provider in providers else chosen).append(neighbour)
             providers.add(provider)
         return set((chosen + late)[: self._limits.push_links])
+
+
+def _packed(record: Record) -> Packed:
+    return pack_item(record.header_bytes, record.signature, record.payload, known=record.id)
 
 
 def _may_serve(db: sqlite3.Connection, account: bytes, key: bytes, network: bytes) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from functools import cache, partial
+from typing import NamedTuple
 
 from ratoon_node.policy.engine import Policy
 from ratoon_node.policy.verdict import Verdict
@@ -32,6 +33,16 @@ from ratoon_protocol.status import Status
 HOSTING_RECORDS_MAX = 32
 
 Answer = tuple[list[Packed], list[Outcome]]
+#: Whether an account, by its number in the store, is hidden.
+Mask = Callable[[int], bool]
+
+
+class _Blocks(NamedTuple):
+    """Whether a policy blocks any account or node at all; what expires only makes it less."""
+
+    policy: Policy
+    accounts: bool
+    nodes: bool
 
 
 class Serve:
@@ -45,6 +56,7 @@ class Serve:
         self._db = db
         self._policy = policy
         self._clock = clock
+        self._blocks: _Blocks | None = None
 
     async def get(self, peer: bytes, frame: Get) -> Answer:
         """Records by id: each as an item or with the reason why it cannot be sent."""
@@ -52,6 +64,7 @@ class Serve:
 
     def _get(self, peer: bytes, ids: Sequence[bytes], db: sqlite3.Connection) -> Answer:
         found = read.by_ids(db, ids)
+        masked = self._mask(db)
         items: list[Packed] = []
         absent: list[Outcome] = []
         for id_ in dict.fromkeys(ids):
@@ -61,7 +74,7 @@ class Serve:
             elif read.code_of(row) is Code.LEGAL:
                 absent.append(Outcome(id_, Code.LEGAL))
             else:
-                items.append(self.pack(db, row))
+                items.append(_pack(row, masked))
         return items, absent
 
     async def pack_ids(self, peer: bytes, ids: Sequence[bytes]) -> list[Packed]:
@@ -69,26 +82,24 @@ class Serve:
         items, _ = await self._db.read(partial(self._get, peer, ids))
         return items
 
-    def pack(self, db: sqlite3.Connection, row: Row) -> Packed:
-        """One stored record as an item; a payload only where policy and status let it be read."""
-        code = read.code_of(row)
-        if code is Code.STORED and self._masked(db, row):
-            code = Code.WITHHELD
-        if code is Code.STORED and row.payload is not None:
-            return pack_item(row.header, row.signature, row.payload)
-        if code is Code.STORED or row.bytes_state is Bytes.WANTED:
-            code = Code.DROPPED
-        return pack_item(row.header, row.signature, None, code)
+    def _mask(self, db: sqlite3.Connection) -> Mask:
+        """Whether a block made since hides what is stored of an account (by number)."""
+        policy, now_ms = self._policy(), self._clock.now_ms()
+        if self._blocks is None or policy is not self._blocks.policy:
+            accounts, nodes = policy.blocked_accounts(now_ms), policy.blocked_nodes(now_ms)
+            self._blocks = _Blocks(policy, bool(accounts), bool(nodes))
+        blocks = self._blocks
+        if not blocks.accounts and not blocks.nodes:
+            return _nobody
 
-    def _masked(self, db: sqlite3.Connection, row: Row) -> bool:
-        """A block made since hides what is stored; the log is nobody's content."""
-        if kinds.kind_class(row.kind).lane is Lane.LOG:
-            return False
-        account = read.account_id(db, row.account)
-        decision = self._policy().account_decision(
-            account, read.hosts(db, account), self._clock.now_ms()
-        )
-        return decision is not None and decision.verdict >= Verdict.HOLD
+        @cache
+        def masked(number: int) -> bool:
+            account = read.account_id(db, number)
+            nodes = read.hosts(db, account) if blocks.nodes else ()
+            decision = policy.account_decision(account, nodes, now_ms)
+            return decision is not None and decision.verdict >= Verdict.HOLD
+
+        return masked
 
     def _may_have(self, db: sqlite3.Connection, peer: bytes, row: Row) -> bool:
         """Private records go to the account's present homes alone."""
@@ -111,7 +122,7 @@ class Serve:
             return list(_walk_down(db, frame, limit))
 
         rows = await self._db.read(load)
-        return [pack_item(row.header, row.signature, None) for row in rows]
+        return [pack_item(row.header, row.signature, None, known=row.id) for row in rows]
 
     async def find(self, frame: Find) -> list[Packed]:
         """An account's log: its homes' say-so first, then every operation held."""
@@ -122,8 +133,9 @@ class Serve:
                 if frame.by == FIND_ACCOUNT
                 else read.accounts_by_key(db, frame.name)[:1]
             )
+            masked = self._mask(db)
             return [
-                self.pack(db, row)
+                _pack(row, masked)
                 for account in accounts
                 for row in (
                     *read.hosting_records(db, account, HOSTING_RECORDS_MAX),
@@ -139,6 +151,24 @@ class Serve:
         if row is None or row.payload is None or row.status is not Status.LIVE:
             return None
         return challenge_hash(self._network, nonce, row.payload)
+
+
+def _pack(row: Row, masked: Mask) -> Packed:
+    """A stored record as an item; a payload only where policy and status let it be read."""
+    code = read.code_of(row)
+    # The log is nobody's content: no block hides it.
+    is_log = kinds.kind_class(row.kind).lane is Lane.LOG
+    if code is Code.STORED and not is_log and masked(row.account):
+        code = Code.WITHHELD
+    if code is Code.STORED and row.payload is not None:
+        return pack_item(row.header, row.signature, row.payload, known=row.id)
+    if code is Code.STORED or row.bytes_state is Bytes.WANTED:
+        code = Code.DROPPED
+    return pack_item(row.header, row.signature, None, code, known=row.id)
+
+
+def _nobody(_: int) -> bool:
+    return False
 
 
 def _walk_down(db: sqlite3.Connection, frame: Chain, limit: int) -> Iterable[Row]:
