@@ -115,7 +115,7 @@ def serving(home: Home, *arguments: str) -> Iterator[Process]:
     try:
         line = process.stdout.readline()
         found = _SERVING.match(line)
-        assert found, (line, log.read_text())
+        assert found, (line, log.read_text()[-500:])
         yield Process(found[1], process, log)
     finally:
         if process.poll() is None:
