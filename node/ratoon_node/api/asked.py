@@ -47,7 +47,7 @@ async def body(request: web.Request, services: Services, bytes_max: int | None =
 
 
 #: Set on a request whose connection must end with its answer.
-CUT = "ratoon.cut"
+CUT = web.RequestKey("cut", bool)
 
 
 def _cut(request: web.Request, code: Code) -> NodeError:

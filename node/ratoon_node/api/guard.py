@@ -9,6 +9,7 @@ from aiohttp import web
 
 from ratoon_node.api import asked
 from ratoon_node.api.answers import failure
+from ratoon_node.api.operator import is_operator
 from ratoon_node.api.ports import Services
 from ratoon_node.errors import ANSWERS, NodeError, told
 from ratoon_protocol.errors import Code, ProtocolError
@@ -95,7 +96,8 @@ class Guard:
             raise NodeError(Code.ENCODING_REFUSED)
         if route in ALWAYS:
             return await handler(request)
-        asked.charge(request, self._services, 1)
+        if not is_operator(request, self._services):
+            asked.charge(request, self._services, 1)
         if request.method == "OPTIONS":
             return _preflight()
         if route in HELD_OPEN:

@@ -36,7 +36,18 @@ INVITE_USES_MAX = 10_000
 INVITE_BYTES = 10
 
 _VERDICTS = {verdict.word: verdict for verdict in RULE_VERDICTS}
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def allowed(services: Services, handler: Handler) -> Handler:
+    """The handler, for whoever has the operator's token."""
+
+    async def checked(request: web.Request) -> web.StreamResponse:
+        if not is_operator(request, services):
+            raise NodeError(Code.UNAUTHORISED)
+        return await handler(request)
+
+    return checked
 
 
 class AddPeer(msgspec.Struct, forbid_unknown_fields=True):
@@ -83,26 +94,16 @@ class Operator:
     def routes(self) -> list[web.RouteDef]:
         """The group's routes."""
         return [
-            web.get("/v1/operator/peers", self._allowed(self.peers)),
-            web.post("/v1/operator/peers", self._allowed(self.add_peer)),
-            web.delete("/v1/operator/peers/{id}", self._allowed(self.remove_peer)),
-            web.get("/v1/operator/blocks", self._allowed(self.blocks)),
-            web.post("/v1/operator/blocks", self._allowed(self.block)),
-            web.post("/v1/operator/unblock", self._allowed(self.unblock)),
-            web.get("/v1/operator/invites", self._allowed(self.invites)),
-            web.post("/v1/operator/invites", self._allowed(self.invite)),
-            web.post("/v1/operator/policy", self._allowed(self.reload_policy)),
+            web.get("/v1/operator/peers", allowed(self._services, self.peers)),
+            web.post("/v1/operator/peers", allowed(self._services, self.add_peer)),
+            web.delete("/v1/operator/peers/{id}", allowed(self._services, self.remove_peer)),
+            web.get("/v1/operator/blocks", allowed(self._services, self.blocks)),
+            web.post("/v1/operator/blocks", allowed(self._services, self.block)),
+            web.post("/v1/operator/unblock", allowed(self._services, self.unblock)),
+            web.get("/v1/operator/invites", allowed(self._services, self.invites)),
+            web.post("/v1/operator/invites", allowed(self._services, self.invite)),
+            web.post("/v1/operator/policy", allowed(self._services, self.reload_policy)),
         ]
-
-    def _allowed(self, handler: _Handler) -> _Handler:
-        """Only with the token; changes one after the other."""
-
-        async def checked(request: web.Request) -> web.StreamResponse:
-            if not is_operator(request, self._services):
-                raise NodeError(Code.UNAUTHORISED)
-            return await handler(request)
-
-        return checked
 
     # --- peers ---------------------------------------------------------------------------
 
@@ -226,7 +227,8 @@ class Operator:
             except PolicyFileError as error:
                 node.metrics.policy_reloads.labels("refused").inc()
                 problems = [problem._asdict() for problem in error.problems]
-                words = f"{path.name} has errors; nothing was changed."
+                first = str(error.problems[0])
+                words = f"{path.name} has errors, nothing was changed. {first}"
                 return failure(NodeError(Code.BAD_REQUEST, safe=words), problems=problems)
             node.gate.policy = policy
             node.metrics.policy_reloads.labels("done").inc()

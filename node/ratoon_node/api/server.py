@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from aiohttp import web
 
 from ratoon_node.api.accounts import Accounts
-from ratoon_node.api.bundles import Bundles
+from ratoon_node.api.bundle import Bundles
 from ratoon_node.api.guard import Guard, Handler
 from ratoon_node.api.health import Health
 from ratoon_node.api.operator import Operator

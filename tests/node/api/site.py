@@ -66,9 +66,13 @@ class Site:
 
 @asynccontextmanager
 async def site(
-    folder: Path, routes: Sequence[web.RouteDef] = (), policy: str = "", **settings: Any
+    folder: Path,
+    routes: Sequence[web.RouteDef] = (),
+    policy: str = "",
+    seed: int = 1,
+    **settings: Any,
 ) -> AsyncIterator[Site]:
-    async with running(folder, policy=policy, **settings) as node:
+    async with running(folder, seed, policy, **settings) as node:
         clock = node.runtime.clock
         assert isinstance(clock, Clock)
         app = make_app(node, operator_token=TOKEN, routes=routes)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import random
-import stat
 from pathlib import Path
 
-from ratoon_node.operate.token import make_token, read_token
+import msgpack
+
+from ratoon_node.api.answers import RECORDS_TYPE
+from ratoon_node.api.batch import join
 from ratoon_protocol import kinds
-from tests.node.api.site import Site, site
+from tests.node.api.site import TOKEN, Site, site
 
 PELICANS = """
 [[rule]]
@@ -31,13 +32,6 @@ async def test_nobody_commands_without_the_token(tmp_path: Path) -> None:
             assert (status, body["error"]["code"]) == (401, "unauthorised")
             status, body = await place.post("/v1/operator/policy", b"{}", "text/json", **header)
             assert status == 401
-
-
-async def test_the_token_is_its_owners_alone(tmp_path: Path) -> None:
-    assert read_token(tmp_path) is None
-    token = make_token(tmp_path, random.Random(1))
-    assert make_token(tmp_path, random.Random(2)) == token == read_token(tmp_path)
-    assert stat.S_IMODE((tmp_path / "operator.token").stat().st_mode) == 0o600
 
 
 async def test_a_block_hides_what_was_stored_and_who_shows_it(tmp_path: Path) -> None:
@@ -82,6 +76,7 @@ async def test_a_policy_with_an_error_changes_nothing(tmp_path: Path) -> None:
         status, body = await place.operate("POST", "/policy")
         assert (status, body["error"]["code"]) == (400, "bad_request")
         assert body["problems"][0]["line"] >= 1
+        assert f"line {body['problems'][0]['line']}" in body["error"]["message"]
         _, body = await place.publish(ann.post("another pelican"))
         assert body["error"]["code"] == "withheld"
 
@@ -115,3 +110,34 @@ async def test_what_a_node_says_of_itself(tmp_path: Path) -> None:
         headers = {"X-Forwarded-For": "203.0.113.9"}
         async with place.http.get(place.url + "/metrics", headers=headers) as response:
             assert response.status == 401
+
+
+async def test_a_bundle_leaves_one_node_and_enters_another(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    async with site(tmp_path / "a") as first, site(tmp_path / "b", seed=7) as second:
+        ann = await first.resident(2)
+        kept, gone = ann.post("kept"), ann.post("gone")
+        secret = ann.sign(kinds.SETTING, {"data": b"s"}, target=bytes(16))
+        await first.publish(kept, gone, secret, ann.sign(kinds.DELETE, {"ids": [gone.id]}))
+        other = {"node": first.node.own.account.hex()}
+        assert (await second.operate("POST", "/peers", other))[0] == 201
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        after, codes = 0, []
+        while True:
+            path = f"{first.url}/v1/operator/bundle?limit=2&after={after}"
+            async with first.http.get(path, headers=headers) as response:
+                items, last = msgpack.unpackb(await response.read())
+            if last is None:
+                break
+            after = last
+            if items:
+                status, body = await second.post(
+                    "/v1/operator/bundle", join(items), RECORDS_TYPE, **headers
+                )
+                assert status == 200
+                codes += body["codes"]
+        assert set(codes) == {"stored"}
+        assert await public(second) == ["kept"]
+        assert (await second.get(f"/v1/records/{secret.id.hex()}"))[0] == 404
+        assert (await second.get("/v1/operator/bundle"))[0] == 401
