@@ -249,7 +249,7 @@ def test_what_is_cancelled_neither_runs_nor_moves_time():
 def test_a_runtime_can_be_built_of_simulated_parts():
     async def world():
         inline = InlineExecutor()
-        seams = Runtime(SimClock(here()), random.Random(1), Spawner(), inline, inline, inline)
+        seams = Runtime(SimClock(here()), random.Random(1), Spawner(), inline)
 
         async def refuse():
             raise NodeError(Code.BUSY)
