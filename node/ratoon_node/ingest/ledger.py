@@ -70,12 +70,13 @@ class Ledger:
 
     # --- receipts and wanted bytes -------------------------------------------------------
 
-    async def note_acks(
-        self, node: bytes, answers: Sequence[tuple[bytes, Code]], home: bytes
-    ) -> None:
-        """Keep what a peer said it holds, for records of accounts hosted by `home` (R-130)."""
+    async def note_acks(self, answers: Sequence[tuple[bytes, bytes, Code]], home: bytes) -> None:
+        """Keep (node, id, code): what peers said they hold, of accounts that `home` hosts (R-130).
+
+        All in one transaction: each one waits for the disk.
+        """
         now_ms = self._clock.now_ms()
-        rows = [(node, code.value, now_ms, id_, kinds.HOSTING, home) for id_, code in answers]
+        rows = [(node, code.value, now_ms, id_, kinds.HOSTING, home) for node, id_, code in answers]
         await self._write(lambda db: db.executemany(_NOTE_ACK, rows))
 
     async def asked(self, records: Sequence[int]) -> None:

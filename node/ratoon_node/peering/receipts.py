@@ -89,11 +89,7 @@ class Receipts:
                 self._arrived.set()
 
     async def _keep(self, noted: Sequence[tuple[bytes, bytes, Code]]) -> None:
-        by_node: dict[bytes, list[tuple[bytes, Code]]] = {}
-        for node, id_, code in noted:
-            by_node.setdefault(node, []).append((id_, code))
-        for node, answers in by_node.items():
-            await self._ledger.note_acks(node, answers, self._own)
+        await self._ledger.note_acks(noted, self._own)
         for _, id_, _ in noted:
             for event in self._waits.get(id_, ()):
                 event.set()
