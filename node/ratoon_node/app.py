@@ -104,12 +104,7 @@ def assemble(
     clock, spawn, rng = runtime.clock, runtime.spawn, runtime.random
     metrics = Metrics(__version__)
     fanout = Fanout()
-    limits = GateLimits(
-        settings.intake_records_max,
-        settings.intake_bytes_max,
-        settings.batch_records_max,
-        settings.signature_threads,
-    )
+    limits = GateLimits.of(settings)
     gate = Gate(
         db=db,
         clock=runtime.clock,

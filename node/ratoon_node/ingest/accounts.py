@@ -30,6 +30,7 @@ HOSTS_CACHED_MAX = 65_536
 HOUR_MS = 3_600_000
 
 ChainKey = tuple[bytes, Lane]
+NO_TIPS: frozenset[bytes] = frozenset()
 
 
 @dataclass(slots=True)
@@ -95,7 +96,7 @@ class AccountView:
             self.deletes_in_hour.clear()
 
 
-class Common(Set[bytes]):
+class InEach(Set[bytes]):
     """What is in every one of several sets, without making a set of it."""
 
     def __init__(self, sets: Sequence[Set[bytes]]) -> None:
@@ -209,12 +210,13 @@ class Accounts:
     ) -> Set[bytes]:
         """The ids that a revoked key's tips reach in a lane."""
         found = self.walks(db, view, key, lane)
-        return found[0].reached if len(found) == 1 else Common([walk.reached for walk in found])
+        return found[0].reached if len(found) == 1 else InEach([walk.reached for walk in found])
 
     def tips(self, db: sqlite3.Connection, view: AccountView, key: bytes, lane: Lane) -> Set[bytes]:
         """As `reached`; empty, and nothing is walked, for a lane that no tips limit."""
-        if not view.log.authority(key).limiting_tips(lane):
-            return frozenset()
+        authority = view.log.authority(key)
+        if not authority.marks or not authority.limiting_tips(lane):
+            return NO_TIPS
         return self.reached(db, view, key, lane)
 
     def days(self, db: sqlite3.Connection, chain: ChainView) -> Days | None:

@@ -12,7 +12,7 @@ from ratoon_node.ingest.judge import Judge, Place
 from ratoon_node.ingest.rulings import Rulings
 from ratoon_node.ingest.submission import Candidate, Outcome
 from ratoon_node.policy.engine import Policy
-from ratoon_node.store import read
+from ratoon_node.store import index, read
 from ratoon_node.store.write import Tx
 from ratoon_protocol import kinds
 from ratoon_protocol.errors import Code, ProtocolError
@@ -42,15 +42,21 @@ class Applied(NamedTuple):
 def apply(
     db: sqlite3.Connection,
     items: Sequence[Candidate | Outcome],
+    known: frozenset[bytes],
     accounts: Accounts,
     policy: Policy,
     place: Place,
 ) -> Applied:
-    """Judge and store a batch inside the transaction that `db` is in."""
+    """Judge and store a batch inside the transaction that `db` is in.
+
+    `known`: ids whose signatures were not checked, because their headers were here then.
+    """
     tx = Tx(db)
-    candidates = {at: item for at, item in enumerate(items) if isinstance(item, Candidate)}
-    here = set(read.known(db, [item.record.id for item in candidates.values()]))
-    judge = Judge(tx, accounts, Rulings(tx, accounts, policy), place, here)
+    candidates = {at: item for at, item in enumerate(items) if type(item) is Candidate}
+    ids = [item.record.id for item in candidates.values()]
+    here = set(read.known(db, ids))
+    tx.named |= index.named_among(db, ids)
+    judge = Judge(tx, accounts, Rulings(tx, accounts, policy), place, here, known - here)
     answers: dict[int, Answer] = {}
     waiting = sorted(candidates, key=lambda at: _FIRST.get(candidates[at].record.header.kind, 2))
     for _ in range(PASSES_MAX):

@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeVar
 
 import structlog
 
+from ratoon_node.config import Settings
 from ratoon_node.errors import NodeError
 from ratoon_node.fanout import Committed, Fanout
 from ratoon_node.ingest.accounts import Accounts
@@ -60,6 +61,16 @@ class GateLimits(NamedTuple):
     batch_records_max: int
     signature_parts: int
 
+    @classmethod
+    def of(cls, settings: Settings) -> GateLimits:
+        """As the operator set them."""
+        return cls(
+            settings.intake_records_max,
+            settings.intake_bytes_max,
+            settings.batch_records_max,
+            settings.signature_threads,
+        )
+
 
 class _Batch(NamedTuple):
     items: Sequence[Submission]
@@ -73,6 +84,8 @@ class _Verified(NamedTuple):
 
     batches: list[_Batch]
     items: list[Candidate | Outcome]
+    #: Ids that were here: their signatures were not checked.
+    known: frozenset[bytes]
 
 
 class Gate:
@@ -162,12 +175,12 @@ class Gate:
                 await self._arrived.wait()
                 batches = self._take()
                 try:
-                    items = await self._verify(batches)
+                    verified = await self._verify(batches)
                 except Exception as error:
                     log.exception("verify_failed", records=sum(len(b.items) for b in batches))
                     self._refuse(batches, Code.INTERNAL, repr(error))
                     continue
-                await self._verified.put(_Verified(batches, items))
+                await self._verified.put(verified)
                 batches = []
         finally:
             self._refuse([*batches, *self._intake], Code.SHUTDOWN, "closing")
@@ -184,46 +197,37 @@ class Gate:
             self._arrived.clear()
         return taken
 
-    async def _verify(self, batches: list[_Batch]) -> list[Candidate | Outcome]:
+    async def _verify(self, batches: list[_Batch]) -> _Verified:
         """Decode, look the ids up, and check the signatures of what is new."""
         flat = [(item, batch.origin) for batch in batches for item in batch.items]
         now_ms = self._clock.now_ms()
         items = await self._signatures.run(read_all, flat, self._network, now_ms)
-        ids = [item.record.id for item in items if isinstance(item, Candidate)]
+        ids = [item.record.id for item in items if type(item) is Candidate]
         try:
             known = await self._db.read(lambda db: read.known(db, ids))
         except sqlite3.Error as error:
             log.error("store_cannot_read", error=str(error))
-            return [_busy(item) for item in items]
+            return _Verified(batches, [_busy(item) for item in items], frozenset())
         fresh = [
-            place
+            (place, item)
             for place, item in enumerate(items)
-            if isinstance(item, Candidate) and item.record.id not in known
+            if type(item) is Candidate and item.record.id not in known
         ]
-        started = self._clock.monotonic_ms()
-        for place, code in zip(fresh, await self._check(items, fresh), strict=True):
-            item = items[place]
-            assert isinstance(item, Candidate), "only candidates are checked"
-            if code is not None:
-                items[place] = Outcome(item.record.id, code, peer_fault=True)
-            else:
-                items[place] = item._replace(verified=True)
-        self._metrics.ingest_check_seconds.observe((self._clock.monotonic_ms() - started) / 1000)
-        return items
+        for place, code in await self._check(fresh):
+            items[place] = Outcome(_id(items[place]), code, peer_fault=True)
+        return _Verified(batches, items, frozenset(known))
 
-    async def _check(
-        self, items: Sequence[Candidate | Outcome], places: Sequence[int]
-    ) -> list[Code | None]:
-        candidates = [
-            item for item in map(items.__getitem__, places) if isinstance(item, Candidate)
-        ]
-        parts = min(self._limits.signature_parts, 1 + len(candidates) // 16)
-        size = -(-len(candidates) // parts) or 1
-        cut = [candidates[at : at + size] for at in range(0, len(candidates), size)]
+    async def _check(self, fresh: Sequence[tuple[int, Candidate]]) -> list[tuple[int, Code]]:
+        """The places of those whose signature does not verify, and why."""
+        started = self._clock.monotonic_ms()
+        parts = min(self._limits.signature_parts, 1 + len(fresh) // 16)
+        size = -(-len(fresh) // parts) or 1
+        cut = [fresh[at : at + size] for at in range(0, len(fresh), size)]
         checked = await asyncio.gather(
             *(self._signatures.run(check_signatures, part) for part in cut)
         )
-        return [code for part in checked for code in part]
+        self._metrics.ingest_check_seconds.observe((self._clock.monotonic_ms() - started) / 1000)
+        return [bad for part in checked for bad in part]
 
     async def _write_batches(self) -> None:
         batches: list[_Batch] = []
@@ -232,7 +236,7 @@ class Gate:
                 verified = await self._verified.get()
                 batches = verified.batches
                 try:
-                    outcomes = await self._write(verified.items)
+                    outcomes = await self._write(verified.items, verified.known)
                 except Exception as error:
                     log.exception("commit_failed", records=len(verified.items))
                     self._refuse(batches, Code.INTERNAL, repr(error))
@@ -260,16 +264,18 @@ class Gate:
                 batch.answer.set_exception(NodeError(code, detail=detail))
 
     def _count(self, origin: Origin, outcomes: Sequence[Outcome]) -> None:
-        for code, count in Counter(outcome.code for outcome in outcomes).items():
+        for code, count in Counter([outcome.code for outcome in outcomes]).items():
             self._metrics.ingest_records.labels(code.value, origin.way.value).inc(count)
 
-    async def _write(self, items: list[Candidate | Outcome]) -> list[Outcome]:
+    async def _write(
+        self, items: list[Candidate | Outcome], known: frozenset[bytes]
+    ) -> list[Outcome]:
         """One commit. A store that cannot write makes every item `busy`; a crash in one item
         (a bug) costs that item alone: the halves are tried by themselves until it is found.
         """
         started = self._clock.monotonic_ms()
         try:
-            applied = await self._commit(items)
+            applied = await self._commit(items, known)
         except sqlite3.Error as error:
             log.error("store_cannot_write", error=str(error), records=len(items))
             return [_busy(item) for item in items]
@@ -278,18 +284,21 @@ class Gate:
                 log.exception("item_failed")
                 return [Outcome(_id(items[0]), Code.INTERNAL)]
             half = len(items) // 2
-            return [*await self._write(items[:half]), *await self._write(items[half:])]
+            return [
+                *await self._write(items[:half], known),
+                *await self._write(items[half:], known),
+            ]
         self._metrics.ingest_batch_records.observe(len(items))
         self._metrics.ingest_commit_seconds.observe((self._clock.monotonic_ms() - started) / 1000)
         return applied.outcomes
 
-    async def _commit(self, items: list[Candidate | Outcome]) -> Applied:
+    async def _commit(self, items: list[Candidate | Outcome], known: frozenset[bytes]) -> Applied:
         place = Place(
             self._network, self._node, self._clock.now_ms(), self.admission, self.policy.budgets
         )
         policy = self.policy
         applied = await self._db.write(
-            lambda db: apply(db, items, self._accounts, policy, place), self._accounts.clear
+            lambda db: apply(db, items, known, self._accounts, policy, place), self._accounts.clear
         )
         self.published(applied.committed, applied.erased)
         self._postpone(applied.postponed)

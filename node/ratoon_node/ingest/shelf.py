@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 
-from ratoon_node.ingest.accounts import Accounts, AccountView, ChainView
+from ratoon_node.ingest.accounts import NO_TIPS, Accounts, AccountView, ChainView
 from ratoon_node.ingest.standing import Standing, is_beaten
 from ratoon_node.policy.verdict import Decision, Verdict
 from ratoon_node.store.rows import Bytes, Flag, Row, What, status_of
@@ -13,8 +13,6 @@ from ratoon_protocol import kinds
 from ratoon_protocol.kinds import Lane
 from ratoon_protocol.record import Body, Header, Record
 from ratoon_protocol.status import Status, cap_group
-
-_NO_TIPS: frozenset[bytes] = frozenset()
 
 
 class Shelf:
@@ -28,10 +26,8 @@ class Shelf:
     def over_cap(self, view: AccountView, record: Record, tips: Set[bytes]) -> bool:
         """Whether a new record is above what its key, lane and day may count (R-56)."""
         chain = self._accounts.chain(self._tx.db, view, record.header)
-        if chain is None or cap_group(record.header) is None:
-            return False
-        days = self._accounts.days(self._tx.db, chain)
-        if days is None:
+        days = None if chain is None else self._accounts.days(self._tx.db, chain)
+        if chain is None or days is None or cap_group(record.header) is None:
             return False
         rank = (record.id not in tips, record.header.seq, record.id)
         return days.over(self._tx.db, chain.n, record.header, rank, tips)
@@ -44,16 +40,16 @@ class Shelf:
         flags: int,
         decision: Decision | None,
         bytes_state: Bytes,
-        tips: Set[bytes] = _NO_TIPS,
+        tips: Set[bytes] = NO_TIPS,
     ) -> Row:
         """Add a record; `body` takes effect if its bytes are kept. `tips`: what is reached."""
         header = record.header
         chain = self._chain(view, header)
         standing = Standing(self._tx, view.id, self._now_ms)
-        rival = standing.rival(view.n, header, flags)
-        if is_beaten(rival, header.created_ms, record.id):
+        rival = standing.rival(view.n, header, flags) if header.slot is not None else None
+        if rival is not None and is_beaten(rival, header.created_ms, record.id):
             flags |= Flag.BEATEN
-        bytes_state = _bytes_of_new(header.kind, flags, bytes_state)
+            bytes_state = _bytes_of_new(header.kind, flags, bytes_state)
         stored = self._tx.add_record(
             record,
             view.n,
@@ -68,7 +64,8 @@ class Shelf:
             self._tx.want(stored.n, self._now_ms)
         self._tx.log(What.ADDED, stored, view.id, in_set(flags))
         self.keep_decision(stored, decision)
-        standing.enter(stored, body if bytes_state is Bytes.HERE else None, rival)
+        if header.slot is not None or header.kind == kinds.DELETE:
+            standing.enter(stored, body if bytes_state is Bytes.HERE else None, rival)
         if chain.days is not None:
             self._count(view, chain, record, stored, tips)
         return stored

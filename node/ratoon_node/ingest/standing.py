@@ -49,6 +49,7 @@ class Standing:
         """A payload that is here takes effect: a delete names targets, a value points."""
         if stored.kind == kinds.DELETE:
             index.name_targets(self._tx.db, stored.n, body["ids"])
+            self._tx.named.update(body["ids"])
             self._judge_targets(stored)
             return
         if stored.kind == kinds.EDIT:
@@ -92,7 +93,7 @@ class Standing:
         rival = index.slot_winner(
             self._tx.db, stored.account, stored.slot, stored.kind, but=stored.n
         )
-        if claims and rival is not None and _beats(rival, stored.created_ms, stored.id):
+        if claims and rival is not None and is_beaten(rival, stored.created_ms, stored.id):
             return flags | Flag.BEATEN, []
         if rival is None:
             return flags, []
@@ -193,13 +194,9 @@ class Standing:
         self._tx.log(What.STATUS, stored, self._account, in_set(stored.flags))
 
 
-def _beats(one: Row, created_ms: int, id_: bytes) -> bool:
-    return (one.created_ms, one.id) > (created_ms, id_)
-
-
-def is_beaten(rival: Row | None, created_ms: int, id_: bytes) -> bool:
-    """Whether the holder of a slot keeps it against a new value."""
-    return rival is not None and _beats(rival, created_ms, id_)
+def is_beaten(rival: Row, created_ms: int, id_: bytes) -> bool:
+    """Whether the holder of a slot keeps it against another value (R-57)."""
+    return (rival.created_ms, rival.id) > (created_ms, id_)
 
 
 def body_of(payload: bytes) -> record.Body | None:

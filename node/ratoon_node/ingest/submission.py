@@ -66,8 +66,6 @@ class Candidate(NamedTuple):
     #: The payload fits its hash and is no valid body: the author's fault (R-26).
     invalid: Code | None
     peer_fault: bool
-    #: Its signature was checked. It is not for ids whose header is here.
-    verified: bool = False
 
     @property
     def strict(self) -> bool:
@@ -130,13 +128,18 @@ def read_all(
     return found
 
 
-def check_signatures(candidates: Sequence[Candidate]) -> list[Code | None]:
-    """The code of each signature that does not verify, else None. Runs in a worker thread."""
-    return keys.verify_many(
+def check_signatures(candidates: Sequence[tuple[int, Candidate]]) -> list[tuple[int, Code]]:
+    """Of numbered candidates those whose signature does not verify. Runs in a worker thread."""
+    codes = keys.verify_many(
         (
             item.record.header.key,
             item.record.signature,
             record.signed_message(item.record.header_bytes),
         )
-        for item in candidates
+        for _, item in candidates
     )
+    return [
+        (place, code)
+        for (place, _), code in zip(candidates, codes, strict=True)
+        if code is not None
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
+from ratoon_node.store.read import IDS_PER_QUERY_MAX
 from ratoon_node.store.rows import COLUMNS, Flag, Row, row
 
 _NO_CLAIM = int(Flag.REVOKED | Flag.CAPPED | Flag.VANISHED)
@@ -34,6 +35,17 @@ def name_targets(db: sqlite3.Connection, record: int, targets: Sequence[bytes]) 
         "INSERT INTO erasure (target, record) VALUES (?, ?) ON CONFLICT DO NOTHING",
         [(target, record) for target in targets],
     )
+
+
+def named_among(db: sqlite3.Connection, ids: Sequence[bytes]) -> set[bytes]:
+    """Those of `ids` that some delete names, whether it is in effect or not."""
+    found: set[bytes] = set()
+    for start in range(0, len(ids), IDS_PER_QUERY_MAX):
+        part = ids[start : start + IDS_PER_QUERY_MAX]
+        marks = ",".join("?" * len(part))
+        sql = f"SELECT target FROM erasure WHERE target IN ({marks})"
+        found.update(target for (target,) in db.execute(sql, part))
+    return found
 
 
 def targets_of(db: sqlite3.Connection, record: int) -> list[bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import IntEnum, IntFlag
+from enum import IntEnum
 from typing import Any, NamedTuple
 
 from ratoon_protocol.status import Status
@@ -18,8 +18,11 @@ class Bytes(IntEnum):
     DROPPED = 4  # not kept: superseded, refused by policy, behind the horizon
 
 
-class Flag(IntFlag):
-    """Why a record has its status; kept so that one change can be applied without the rest."""
+class Flag(IntEnum):
+    """Why a record has its status; kept so that one change can be applied without the rest.
+
+    Bits of a plain number: an `IntFlag` makes an object at each `&`, and every record needs some.
+    """
 
     REVOKED = 1
     CAPPED = 2

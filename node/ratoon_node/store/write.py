@@ -29,6 +29,8 @@ class Tx:
         self.erased = False
         #: Accounts whose hosting records changed: what is remembered of their homes is old.
         self.moved: set[bytes] = set()
+        #: Ids that a delete may name: a look-up saved for all others of a batch.
+        self.named: set[bytes] = set()
         self._lines: list[tuple[int, What, int | None, int | None, bytes | None, int | None]] = []
         self._next = int(db.execute("SELECT coalesce(max(n), 0) FROM journal").fetchone()[0]) + 1
 
