@@ -47,8 +47,10 @@ async def walk_once(
             break
         if at < 12:
             late = [rng.choice(people).post(f"late {at}") for _ in range(3)]
-            await place.publish(*late)
-            arrived |= {one.id.hex() for one in late if one.header.account in accounts(shown)}
+            _, answered = await place.publish(*late)
+            kept = {one["id"] for one in answered["records"] if one["code"] == "stored"}
+            mine = {one.id.hex() for one in late if one.header.account in accounts(shown)}
+            arrived |= kept & mine
             victim = rng.choice(before)
             owner = next(one for one in people if one.account == victim.header.account)
             await place.publish(owner.sign(kinds.DELETE, {"ids": [victim.id]}))
@@ -172,5 +174,5 @@ async def test_no_request_scans_a_table(tmp_path: Path) -> None:
             # A list given as a parameter is read from end to end; so is a single made-up row.
             allowed = ("SCAN wanted VIRTUAL TABLE", "SCAN CONSTANT ROW")
             assert all(step.startswith(allowed) for step in scans), (name, plan)
-            sorts = [step for step in plan if "TEMP B-TREE FOR ORDER BY" in step]
-            assert not sorts or name in ("records of one", "by key"), (name, plan)
+            if name in ("public", "public since", "author", "author since", "records of all"):
+                assert not any("TEMP B-TREE" in step for step in plan), (name, plan)
