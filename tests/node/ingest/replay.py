@@ -93,7 +93,8 @@ class Teller:
         self.told.real.account = record.account_id(NETWORK, hash_)
 
     def tell(self) -> Told:
-        for name in [*self._history.ops, *self._history.headers]:
+        genesis, *others = self._history.ops
+        for name in [genesis, *self._history.headers, *others]:
             self._id(name)
         return self.told
 
@@ -181,7 +182,7 @@ def tell(history: History, salt: object = 0) -> Told:
 
 
 #: Shortly after the days of the histories.
-AFTERWARDS_MS = DAY0_MS + 8 * DAY_MS
+AFTERWARDS_MS = DAY0_MS + 100 * DAY_MS
 
 
 def cut(items: Sequence[Record], rng: random.Random) -> Iterable[list[Record]]:

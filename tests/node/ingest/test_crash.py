@@ -6,6 +6,7 @@ import asyncio
 import random
 import sqlite3
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from ratoon_node.store import read
 from ratoon_protocol import bodies, kinds
 from ratoon_protocol.errors import Code
 from ratoon_protocol.record import Body, Record
-from tests.node.ingest.replay import AFTERWARDS_MS, statuses, tell
+from tests.node.ingest.replay import AFTERWARDS_MS, LINK, statuses, tell
 from tests.node.ingest.test_gate_twin import told_all
 from tests.node.powercut.disk import write_out
 from tests.node.powercut.vfs import FULL, IOERR_FSYNC, IOERR_WRITE, Powercut
@@ -57,9 +58,9 @@ async def work(node: Node, rng: random.Random, acked: dict[bytes, Record]) -> No
                     mine = [one for one in acked.values() if one.header.account == who.account]
                     posts = [one.id for one in mine if one.header.kind == kinds.POST]
                     if posts:
-                        named = rng.sample(posts, 1)
-                        batch.append(who.sign(kinds.DELETE, {"ids": named}))
-                        acked.pop(named[0])  # from here on it may be gone
+                        gone = rng.choice(posts)
+                        batch.append(who.sign(kinds.DELETE, {"ids": [gone]}))
+                        acked.pop(gone)  # from here on it may be gone
         outcomes = await node.gate.submit([one.encode() for one in batch], API)
         if any(outcome.code is Code.BUSY for outcome in outcomes):
             return
@@ -89,7 +90,7 @@ async def test_what_was_acknowledged_outlives_a_power_cut(tmp_path: Path, first:
             survivors = power.survivors or power.cut(rng)
         write_out(survivors, after)
         async with running(after, seed) as node:
-            rows = await node.db.read(lambda db: read.by_ids(db, list(acked)))
+            rows = await node.db.read(partial(read.by_ids, ids=list(acked)))
             assert rows.keys() == acked.keys()
             for id_, row in rows.items():
                 superseded = row.kind == kinds.FOLLOW and row.payload is None
@@ -114,9 +115,7 @@ async def test_a_failing_disk_means_busy_and_nothing_half_stored(
                 power.fail(code, nth=nth if on == "write" else 1, on=on)  # type: ignore[arg-type]
                 outcomes = await node.gate.submit(wire, API)
                 answers = {outcome.code for outcome in outcomes}
-                held = await node.db.read(
-                    lambda db, ids=[one.id for one in posts]: read.known(db, ids)
-                )
+                held = await node.db.read(partial(read.known, ids=[one.id for one in posts]))
                 assert (answers, len(held)) in (({Code.BUSY}, 0), ({Code.STORED}, 30))
                 again = {outcome.code for outcome in await node.gate.submit(wire, API)}
                 assert again <= KEPT
@@ -187,7 +186,7 @@ async def test_views_never_say_more_than_the_store_after_a_rollback(
 def patient(node: Node):
     """Offers again what the node was too busy for."""
 
-    async def offer(_node: Node, items, origin=Origin(Way.LINK, b"p" * 32)) -> list[Outcome]:
+    async def offer(_node: Node, items, origin=LINK) -> list[Outcome]:
         parts = [submission.Parts(one.header_bytes, one.signature, one.payload) for one in items]
         while True:
             outcomes = await node.gate.submit(parts, origin)
