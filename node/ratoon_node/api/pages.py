@@ -92,6 +92,8 @@ class Pages:
             [card(item, names) for item in page.items]
             or element("p", "Nothing has been posted here yet.", class_="card quiet"),
             _more("/", page),
+            element("h2", "Rules"),
+            _rules(node),
             element("h2", "About this node"),
             _facts(node),
         ]
@@ -278,6 +280,30 @@ def _inside(item: Item) -> Content:
     return content
 
 
+#: What a verdict means for a reader.
+_VERDICTS = {
+    "accept": "let in",
+    "limit": "kept out of public timelines",
+    "hold": "waits for a moderator",
+    "withhold": "not kept here",
+}
+
+
+def _rules(node: Mapping[str, Any]) -> Markup:
+    """The rules by name; their conditions would be a manual for those they are meant for."""
+    if not node["rules"]:
+        words = "No rules of content are set. The operator may block accounts, nodes and words."
+        return element("p", words, class_="card quiet")
+    rows = [
+        (
+            element("dt", rule["id"]),
+            element("dd", f"{_VERDICTS[rule['then']]} ({rule['reason']})"),
+        )
+        for rule in node["rules"]
+    ]
+    return element("dl", rows, class_="facts card")
+
+
 def _facts(node: Mapping[str, Any]) -> Markup:
     rows = [
         ("Account", element("span", node["account"], class_="mark")),
@@ -286,7 +312,6 @@ def _facts(node: Mapping[str, Any]) -> Markup:
         ("Country", node["country"] or "not stated"),
         ("Records", f"{node['records']:,}"),
         ("Open links", str(node["peers"])),
-        ("Rules", element("span", node["policy"][:12] or "none", class_="mark")),
         ("Keeps posts", f"{node['horizon_days']} days" if node["horizon_days"] else "for ever"),
         ("Software", node["software"]),
     ]

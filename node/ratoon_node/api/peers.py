@@ -77,6 +77,10 @@ async def node_view(services: Services) -> dict[str, Any]:
         "registration": settings.registration,
         "horizon_days": settings.horizon_days,
         "policy": node.gate.policy.version,
+        "rules": [
+            {"id": rule.id, "then": rule.then.word, "reason": rule.reason}
+            for rule in node.gate.policy.rules
+        ],
         "records": sum(count for count, _ in node.sets.state().values()),
         "accounts": sizes.accounts,
         "peers": len(node.hub.neighbours),

@@ -36,6 +36,8 @@ h2 { font-size: 1.15rem; margin: 2rem 0 0.75rem; }
   background: var(--card); border: 1px solid var(--line); border-radius: 0.6rem;
   padding: 0.9rem 1.1rem; margin: 0 0 0.8rem;
 }
+.card p, .card ul { margin: 0.35rem 0; }
+.card .meta { margin: 0 0 0.35rem; }
 .meta { color: var(--dim); font-size: 0.875rem; margin: 0 0 0.35rem; }
 .meta a { text-decoration: none; }
 .meta .who { color: var(--ink); font-weight: 600; }

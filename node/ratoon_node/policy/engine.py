@@ -39,6 +39,8 @@ class Policy:
     ) -> None:
         self.version = file.version
         self.budgets: Budgets = file.budgets
+        #: As the file states them, for people to read.
+        self.rules = file.rules
         self._file = file
         self._rules, self._table = _compiled or (RuleSet(file.rules), ListTable(file.entries))
         entries = tuple(entries)

@@ -119,3 +119,13 @@ async def test_older_posts_are_a_link_away(tmp_path: Path) -> None:
             path = next((link for link in seen.links if link.startswith("/?before=")), "")
         assert path == ""
         assert all(found.count(f"number {at:02}.") == 1 for at in range(70))
+
+
+async def test_the_front_page_names_the_rules(tmp_path: Path) -> None:
+    rule = 'id = "no-pelicans"\nwhen = { word = "pelican" }\nthen = "hold"\nreason = "spam"\n'
+    policy = f"[[rule]]\n{rule}"
+    async with site(tmp_path, policy=policy) as place:
+        _, seen = await page(place, "/")
+        assert "no-pelicans" in seen.words
+        assert "waits for a moderator (spam)" in seen.words
+        assert 'pelican"' not in seen.words
