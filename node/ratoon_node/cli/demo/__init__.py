@@ -60,8 +60,8 @@ def tell(posts: Path | None, limit: int | None, nodes: int) -> Figures:
     from ratoon_node.operate.demo.posts import read_posts
 
     started = time.monotonic()
-    found, show = read_posts(posts, limit), Show()
-    with network(nodes) as net:
+    found = read_posts(posts, limit)
+    with network(nodes) as net, Show() as show:
         # The people of the story are not this machine's: nothing of theirs goes to its folders.
         os.environ["XDG_STATE_HOME"] = os.environ["XDG_DATA_HOME"] = str(net.root / "pocket")
         show.tell(f"Starting {nodes} nodes at {len(net.providers)} providers in {net.root}")

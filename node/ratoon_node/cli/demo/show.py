@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from ratoon_node.cli import say
 
 # Where nobody watches, a line this often is enough.
 LINE_S = 5.0
@@ -27,44 +27,55 @@ class Stage:
         self._count = 0
         self._said_s = time.monotonic()
 
-    def advance(self, by: int = 1) -> None:
-        """So much more is done."""
+    def advance(self) -> None:
+        """One more is done."""
         with self._lock:
-            self._count += by
+            self._count += 1
             if self._bars is not None and self._task is not None:
-                self._bars.update(self._task, completed=self._count)
+                self._bars.advance(self._task)
             elif time.monotonic() - self._said_s > LINE_S:
                 self._said_s = time.monotonic()
-                say(f"  {self._name}: {self._count} of {self._total}")
+                say.note(f"  {self._name}: {self._count} of {self._total}")
 
 
 class Show:
-    """Where stages are shown."""
+    """Where stages are shown, one below the other; all goes to stderr."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True)
+        console = Console(stderr=True)
+        self._bars = None
+        if console.is_terminal:
+            self._bars = Progress(
+                TextColumn("{task.description:<12}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                console=console,
+            )
 
-    @contextmanager
-    def stage(self, name: str, total: int) -> Iterator[Stage]:
-        """Show a stage while the block runs."""
-        if not self._console.is_terminal:
-            say(f"{name} ({total})")
-            yield Stage(name, total, None)
-            return
-        columns = (
-            TextColumn("{task.description:<12}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-        )
-        with Progress(*columns, console=self._console) as bars:
-            yield Stage(name, total, bars)
+    def __enter__(self) -> Show:
+        if self._bars is not None:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def stage(self, name: str, total: int) -> Stage:
+        """Begin to show a stage."""
+        if self._bars is None:
+            say.note(f"{name} ({total})")
+        return Stage(name, total, self._bars)
 
     def tell(self, words: str) -> None:
         """One line between stages."""
-        self._console.print(words, highlight=False, markup=False)
-
-
-def say(words: str) -> None:
-    """One plain line."""
-    print(words, file=sys.stderr, flush=True)
+        if self._bars is None:
+            say.note(words)
+        else:
+            self._bars.console.print(words, highlight=False, markup=False)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import cycle
-from typing import TypeVar
 
 from ratoon_node.cli import identity
 from ratoon_node.cli.client import RECORD_TYPE, Client, Refused, Unreachable
 from ratoon_node.cli.demo.authors import Person, Signed, new_people
+from ratoon_node.cli.demo.crew import at_all, crew
 from ratoon_node.cli.demo.probes import Reader, Writer
 from ratoon_node.cli.demo.replay import Sender, Tally
 from ratoon_node.cli.demo.show import Show, Stage
@@ -28,16 +29,11 @@ from ratoon_protocol.record import decode_payload, decode_record
 # Authors that come back though they have nothing left to replay: each then says so.
 OTHERS = 50
 BACK = "I am back, with 24 words and nothing else."
-# People of the demonstration who do something at the same time, on one node.
-AT_ONCE = 4
 # How long nodes may take to link to each other, and to become equal.
 LINK_S_MAX = 60.0
 EQUAL_S_MAX = 120.0
 # How often nodes are asked about it.
 LOOK_S = 0.05
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 class Story:
@@ -54,6 +50,8 @@ class Story:
         self._doomed = net.nodes[0].provider
         self._senders: dict[str, Sender] = {}
         self._returns: list[Future[None]] = []
+        self._destroyed_s = 0.0
+        self._lock = threading.Lock()
 
     def run(self) -> Figures:
         """Everything in order. Raises `NetworkError` if the network itself fails."""
@@ -79,14 +77,14 @@ class Story:
     def _add_peers(self) -> None:
         """Every operator adds every other node, and confirms whose machine it runs on."""
         nodes = self.net.nodes
-        with self.show.stage("Linking", len(nodes) * (len(nodes) - 1)) as stage:
-            for node in nodes:
-                operator = Client(node.url, node.operator_token)
-                for other in nodes:
-                    if other is not node:
-                        add_peer(operator, other)
-                        stage.advance()
-                operator.close()
+        stage = self.show.stage("Linking", len(nodes) * (len(nodes) - 1))
+        for node in nodes:
+            operator = Client(node.url, node.operator_token)
+            for other in nodes:
+                if other is not node:
+                    add_peer(operator, other)
+                    stage.advance()
+            operator.close()
         until = time.monotonic() + LINK_S_MAX
         for node in nodes:
             client = Client(node.url)
@@ -99,22 +97,17 @@ class Story:
         instance()  # drawn once, before many ask for it at the same time
         clients = {node.name: Client(node.url) for node in self.net.nodes}
         infos = {name: identity.ask_node(client) for name, client in clients.items()}
-        with self.show.stage("Signing up", len(self.people)) as stage:
+        stage = self.show.stage("Signing up", len(self.people))
 
-            def sign_up(client: Client, person: Person) -> None:
-                person.sign_up(client, infos[person.node.name])
-                stage.advance()
+        def sign_up(client: Client, person: Person) -> None:
+            person.sign_up(client, infos[person.node.name])
+            stage.advance()
 
-            of_node = {
-                node: [one for one in self.people.values() if one.node is node]
-                for node in self.net.nodes
-            }
-            lanes = [
-                (node, people[at::AT_ONCE])
-                for node, people in of_node.items()
-                for at in range(AT_ONCE)
-            ]
-            each(lanes, lambda lane: with_client(lane[0], sign_up, lane[1]))
+        people = list(self.people.values())
+        at_all(
+            [(node, [one for one in people if one.node is node]) for node in self.net.nodes],
+            sign_up,
+        )
         self.figures.sign_up_s = time.monotonic() - started
 
     def _probes(self) -> tuple[Reader, Writer]:
@@ -136,25 +129,24 @@ class Story:
         started = time.monotonic()
         middle = len(self.posts) // 2
         self._senders = {node.name: Sender(node, self.tally) for node in self.net.nodes}
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            with self.show.stage("Posting", middle):
-                self._feed(self.posts[:middle])
-            self.figures.posts_per_s = len(self.tally.acknowledged) / (time.monotonic() - started)
+        with crew() as pool:
+            stage = self.show.stage("Posting", len(self.posts))
+            self._feed(self.posts[:middle], stage)
+            seconds = time.monotonic() - started
+            self.figures.posts_per_s = len(self.tally.acknowledged) / seconds
             self._destroy(pool, self.posts[middle:])
-            with self.show.stage("Posting on", len(self.posts) - middle) as stage:
-                self._feed(self.posts[middle:], stage)
-                for done in self._returns:
-                    done.result()
+            self._feed(self.posts[middle:], stage)
+            for done in self._returns:
+                done.result()
         for node in self.net.alive:
             self._senders[node.name].close()
         self.figures.replay_s = time.monotonic() - started
 
-    def _feed(self, posts: Iterable[Post], stage: Stage | None = None) -> None:
+    def _feed(self, posts: Iterable[Post], stage: Stage) -> None:
         """Hand the posts on in their order; who is not back yet posts later."""
         for post in posts:
             self._post(self.people[post.author], post)
-            if stage is not None:
-                stage.advance()
+            stage.advance()
 
     def _post(self, person: Person, post: Post) -> None:
         with person.lock:
@@ -193,12 +185,14 @@ class Story:
         self.figures.unanswered = len(unanswered)
         self.figures.to_recover = len(returning) + len(others)
         homes = cycle(self.net.alive)
-        self._began_s = time.monotonic()
+        stage = self.show.stage("Coming back", self.figures.to_recover)
+        self._destroyed_s = time.monotonic()
         self._returns = [
-            pool.submit(self._bring_back, person, next(homes)) for person in returning + others
+            pool.submit(self._bring_back, person, next(homes), stage)
+            for person in returning + others
         ]
 
-    def _bring_back(self, person: Person, home: DemoNode) -> None:
+    def _bring_back(self, person: Person, home: DemoNode, stage: Stage) -> None:
         """One author comes back, and posts what had to wait."""
         first = Client(home.url)
         others = [Client(node.url) for node in self.net.alive if node is not home]
@@ -208,10 +202,12 @@ class Story:
             self.figures.recovery_errors.append(str(error))
             return
         finally:
+            stage.advance()
             for client in (first, *others):
                 client.close()
-        self.figures.recovered += 1
-        self.figures.recovery_s = time.monotonic() - self._began_s
+        with self._lock:
+            self.figures.recovered += 1
+            self.figures.recovery_s = time.monotonic() - self._destroyed_s
         again = [one for one in self.tally.unanswered if one.person is person]
         held = [one.post for one in again if not self._kept(one.id)]
         with person.lock:
@@ -230,7 +226,8 @@ class Story:
                 continue
             finally:
                 client.close()
-            self.figures.unanswered_kept += 1
+            with self._lock:
+                self.figures.unanswered_kept += 1
             return True
         return False
 
@@ -261,20 +258,18 @@ class Story:
         started = time.monotonic()
         found = list(self.tally.acknowledged.values())
         wrong: list[tuple[str, str, bytes]] = []
-        with self.show.stage("Checking", len(found) * len(self.net.alive)) as stage:
+        stage = self.show.stage("Checking", len(found) * len(self.net.alive))
 
-            def check(client: Client, one: tuple[DemoNode, Signed]) -> None:
-                node, signed = one
-                if what := difference(client, signed):
-                    wrong.append((node.name, what, signed.id))
-                stage.advance()
+        def check(client: Client, one: tuple[DemoNode, Signed]) -> None:
+            node, signed = one
+            if what := difference(client, signed):
+                wrong.append((node.name, what, signed.id))
+            stage.advance()
 
-            lanes = [
-                (node, [(node, signed) for signed in found[at::AT_ONCE]])
-                for node in self.net.alive
-                for at in range(AT_ONCE)
-            ]
-            each(lanes, lambda lane: with_client(lane[0], check, lane[1]))
+        at_all(
+            [(node, [(node, signed) for signed in found]) for node in self.net.alive],
+            check,
+        )
         counts = Counter((name, what) for name, what, _ in wrong)
         for figures in self.figures.nodes:
             figures.missing = counts[figures.name, "missing"]
@@ -320,19 +315,3 @@ def difference(client: Client, signed: Signed) -> str:
     except ProtocolError:
         return "altered"
     return "" if answer.data == signed.data and text == signed.post.text else "altered"
-
-
-def each(items: Sequence[T], do: Callable[[T], R]) -> list[R]:
-    """Do it to all at the same time, each in a thread; the first error is raised."""
-    with ThreadPoolExecutor(max(1, len(items))) as pool:
-        return list(pool.map(do, items))
-
-
-def with_client(node: DemoNode, do: Callable[[Client, T], None], items: Iterable[T]) -> None:
-    """Do it to one item after the other over one connection to the node."""
-    client = Client(node.url)
-    try:
-        for item in items:
-            do(client, item)
-    finally:
-        client.close()
