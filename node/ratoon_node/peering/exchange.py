@@ -85,6 +85,8 @@ class Exchange:
 
     async def _start_taking(self, items: Sequence[Item]) -> None:
         """Hand a frame to the gate, once there is room for it, and read on."""
+        for item in items:  # before the commit tells of them: they are not sent back
+            _remember(self.seen, item.id, SEEN_MAX)
         await self._room.acquire()
         task = self._spawn(self._take(items), "exchange.take")
         self._taking[task] = None
@@ -123,7 +125,6 @@ class Exchange:
     def _learn(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
         logs: set[bytes] = set()
         for item, outcome in zip(items, outcomes, strict=True):
-            _remember(self.seen, item.id, SEEN_MAX)
             self.faults += outcome.peer_fault
             self.useful += outcome.code is Code.STORED
             if outcome.code in EARLY:

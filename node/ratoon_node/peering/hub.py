@@ -23,7 +23,9 @@ from ratoon_node.ingest.submission import Origin, Way
 from ratoon_node.operate.own import OwnAccount
 from ratoon_node.peering.catchup import CatchUp
 from ratoon_node.peering.exchange import Exchange
+from ratoon_node.peering.gossip import Gossip
 from ratoon_node.peering.link import Link
+from ratoon_node.peering.neighbour import Neighbour
 from ratoon_node.peering.receipts import Receipts
 from ratoon_node.peering.roster import Roster
 from ratoon_node.peering.serve import Serve
@@ -32,7 +34,7 @@ from ratoon_node.peering.wire import Transport, Wire
 from ratoon_node.runtime import Clock, Spawn, timeout_ms
 from ratoon_node.store import read
 from ratoon_node.store.db import Db
-from ratoon_node.store.rows import Change, What
+from ratoon_node.store.rows import What
 from ratoon_node.telemetry import Metrics
 from ratoon_protocol.errors import Code, SyncError
 from ratoon_protocol.events import Answered, Closed, Event, Pushed, Ready
@@ -44,30 +46,23 @@ from ratoon_protocol.frames import (
     Find,
     Get,
     Have,
-    Packed,
     Peers,
     Reconcile,
     Reconciled,
 )
-from ratoon_protocol.framing import pack_item
 from ratoon_protocol.introduction import Introduced, Own, Side
-from ratoon_protocol.kinds import Capability, Scope, kind_class
+from ratoon_protocol.kinds import Capability, Scope
 from ratoon_protocol.limits import (
     EPOCH_MS,
     RECONCILE_FRAME_BYTES_MAX,
-    REQUESTS_IN_FLIGHT_MAX,
 )
 from ratoon_protocol.reconcile import Index, Reconciler, Window
-from ratoon_protocol.record import Record
 from ratoon_protocol.session import PeerSession
 
 # How often equal sets are made sure of, while a link stays up.
 COMPARE_MS = 60_000
 # Node records told to a new peer.
 PEERS_TOLD_MAX = 64
-# Time to work on reconciliation messages of one peer out of every ten seconds.
-RECONCILE_CPU_MS_MAX = 2000
-RECONCILE_PERIOD_MS = 10_000
 # Time for a node that the operator adds to open a link.
 MEET_MS_MAX = 15_000
 # How often bytes that are due are asked of every peer.
@@ -90,34 +85,6 @@ class HubLimits:
     push_links: int
     queue_bytes_max: int
     horizon_ms: int
-
-
-class Neighbour:
-    """A peer with an open link, and what goes on with it."""
-
-    def __init__(self, link: Link, exchange: Exchange, catchup: CatchUp) -> None:
-        self.link = link
-        self.exchange = exchange
-        self.catchup = catchup
-        self.requests: asyncio.Queue[Get | Chain | Find] = asyncio.Queue(REQUESTS_IN_FLIGHT_MAX)
-        self.tasks: list[asyncio.Task[None]] = []
-        self._period_ms = 0
-        self._spent_ms = 0
-
-    def spend(self, now_ms: int, cost_ms: int) -> int:
-        """Note work done for the peer; how long it has to wait for more."""
-        if now_ms - self._period_ms >= RECONCILE_PERIOD_MS:
-            self._period_ms, self._spent_ms = now_ms, 0
-        self._spent_ms += cost_ms
-        over = self._spent_ms > RECONCILE_CPU_MS_MAX
-        return self._period_ms + RECONCILE_PERIOD_MS - now_ms if over else 0
-
-    def end(self) -> None:
-        """The link is over: nobody waits for an answer any more."""
-        for task in self.tasks:
-            task.cancel()
-        self.exchange.end()
-        self.catchup.end()
 
 
 class Hub:
@@ -159,11 +126,12 @@ class Hub:
         self._links = 0
         self._open: dict[Link, Neighbour] = {}  # also those that another link has replaced
         self._met: dict[Link, asyncio.Future[bytes]] = {}
+        self._gossip = Gossip(self.neighbours, db, roster, limits.push_links)
         self.serve = Serve(own.account, own.network, db, lambda: gate.policy, clock)
 
     def start(self) -> None:
         """Tell what is new, and keep asking for wanted bytes."""
-        self._spawn(self._gossip(self._fanout.subscribe()), "hub.gossip")
+        self._spawn(self._follow(self._fanout.subscribe()), "hub.gossip")
         self._spawn(self._ask_wanted(), "hub.wanted")
 
     # --- links ---------------------------------------------------------------------------
@@ -470,7 +438,7 @@ class Hub:
 
     # --- telling -------------------------------------------------------------------------
 
-    async def _gossip(self, changes: Subscription) -> None:
+    async def _follow(self, changes: Subscription) -> None:
         while True:
             commit = await changes.next()
             if commit is None:
@@ -479,7 +447,7 @@ class Hub:
                 continue
             if any(change.what is What.NODES for change in commit.changes):
                 await self._admission_changed(commit)
-            await self._tell(commit)
+            await self._gossip.tell(commit)
 
     async def _admission_changed(self, commit: Committed) -> None:
         if all(
@@ -499,69 +467,6 @@ class Hub:
         """The sets are others now, on both sides: whoever dialled compares them, for both."""
         if neighbour.link.session.side is Side.DIALER:
             neighbour.link.behind.set()
-
-    async def _tell(self, commit: Committed) -> None:
-        whole: list[Packed] = []
-        offered: list[bytes] = []
-        private: list[Change] = []
-        for change in commit.changes:
-            if change.what not in (What.ADDED, What.BYTES) or not change.member:
-                continue
-            record = commit.records.get(change.id)
-            if kind_class(change.kind).scope is Scope.PRIVATE:
-                private.append(change)
-            elif record is None:
-                offered.append(change.id)
-            else:
-                whole.append(_packed(record))
-        if whole or offered:
-            eager = self._eager()
-            for neighbour in self.neighbours.values():
-                self._tell_one(neighbour, whole, offered, neighbour in eager)
-        for change in private:
-            await self._tell_homes(commit, change)
-
-    def _tell_one(
-        self, neighbour: Neighbour, whole: list[Packed], offered: list[bytes], eager: bool
-    ) -> None:
-        seen, link = neighbour.exchange.seen, neighbour.link
-        fresh = [item for item in whole if item.id not in seen]
-        ids = [id_ for id_ in offered if id_ not in seen]
-        if eager:
-            link.queue(fresh)
-        else:
-            ids += [item.id for item in fresh]
-        if ids and link.session.can_send:
-            link.session.have(ids)
-        elif ids:
-            link.behind.set()
-        link.flush()
-
-    async def _tell_homes(self, commit: Committed, change: Change) -> None:
-        nodes = await self._db.read(partial(read.hosts, account_=change.account))
-        record = commit.records.get(change.id)
-        for node in nodes:
-            neighbour = self.neighbours.get(node)
-            if neighbour is not None and record is not None:
-                item = _packed(record)
-                neighbour.link.queue([item])
-
-    def _eager(self) -> set[Neighbour]:
-        """The links that get records whole: different providers first, then the most useful."""
-        chosen: list[Neighbour] = []
-        providers: set[str | None] = set()
-        rest = sorted(self.neighbours.items(), key=lambda pair: (-pair[1].exchange.useful, pair[0]))
-        late: list[Neighbour] = []
-        for node, neighbour in rest:
-            peer = self._roster.peers.get(node)
-            provider = peer.provider if peer else None
-            (late if provider in providers else chosen).append(neighbour)
-            providers.add(provider)
-        return set((chosen + late)[: self._limits.push_links])
-
-
-def _packed(record: Record) -> Packed:
-    return pack_item(record.header_bytes, record.signature, record.payload, known=record.id)
 
 
 def _may_serve(db: sqlite3.Connection, account: bytes, key: bytes, network: bytes) -> bool:

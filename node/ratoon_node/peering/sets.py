@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from ratoon_node.fanout import Committed, Fanout, Subscription
@@ -39,15 +39,20 @@ class View:
         self.indexes: dict[Scope, Index] = {scope: Index() for scope in PUBLIC_SCOPES}
         self.accounts: set[bytes] = set()
 
-    def put(self, change: Change) -> None:
-        """Follow one journal line of an account in this view."""
-        index = self.indexes.get(kind_class(change.kind).scope)
-        if index is None:
-            return
-        if change.member:
-            index.insert(seconds(change.created_ms), change.id)
-        else:
-            index.erase(seconds(change.created_ms), change.id)
+    def put(self, changes: Iterable[Change]) -> None:
+        """Follow journal lines of accounts in this view, in their order."""
+        fresh: dict[Scope, dict[bytes, int]] = {}
+        for change in changes:
+            scope = kind_class(change.kind).scope
+            if change.member:
+                fresh.setdefault(scope, {})[change.id] = change.created_ms
+            elif scope in self.indexes:
+                fresh.get(scope, {}).pop(change.id, None)
+                self.indexes[scope].erase(seconds(change.created_ms), change.id)
+        for scope, found in fresh.items():
+            if scope in self.indexes:
+                times = ((seconds(created_ms), id_) for id_, created_ms in found.items())
+                self.indexes[scope].bulk(times)
 
 
 def load_view(db: sqlite3.Connection, nodes: frozenset[bytes]) -> View:
@@ -145,22 +150,26 @@ class Sets:
     async def _take(self, commit: Committed) -> None:
         async with self._loading:
             again: set[bytes] = set()
+            records: list[Change] = []
             for change in commit.changes:
                 if change.what is What.ACCOUNT:
                     again.add(change.account)
                 elif change.what is not What.NODES:
-                    self._put(change)
-            for account in again:
+                    records.append(change)
+            self._put(records)
+            for account in sorted(again):
                 await self._load_account(account)
 
-    def _put(self, change: Change) -> None:
-        self._own.accounts.add(change.account)
-        self._own.put(change)
+    def _put(self, changes: Sequence[Change]) -> None:
+        self._own.accounts.update(change.account for change in changes)
+        self._own.put(changes)
         for nodes, view in list(self._others.items()):
-            if change.account in view.accounts:
-                view.put(change)
-            elif change.what is What.ADDED:
+            known = [change for change in changes if change.account in view.accounts]
+            added = sum(change.what is What.ADDED for change in changes)
+            if added > sum(change.what is What.ADDED for change in known):
                 del self._others[nodes]  # a new account: whose it is, the store knows
+            else:
+                view.put(known)
 
     async def _load_account(self, account: bytes) -> None:
         """Hosting of an account changed: its headers come in or go out."""
@@ -172,7 +181,7 @@ class Sets:
             return bool(nodes & self._nodes), list(read.members(db, [row.n] if row else []))
 
         carried, members = await self._db.read(load)
-        for kind, created_ms, id_ in members:
-            self._own.put(
-                Change(0, What.STATUS, id_, account, kind, created_ms, carried, shown=False)
-            )
+        self._own.put(
+            Change(0, What.STATUS, id_, account, kind, created_ms, carried, shown=False)
+            for kind, created_ms, id_ in members
+        )
