@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import msgpack
 
@@ -33,6 +34,8 @@ ORDER_L = 2**252 + 27742317777372353535851937790883648493
 FIELD_P = 2**255 - 19
 #: Stands in every refused text, so that a test can look for it on the disk.
 MARK = "REFUSED-TEXT-7f3a"
+#: Fields of a header or a body, of any type at all.
+Fields = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ class Forge:
         link: str | None,
         body: object | None = None,
         payload: bytes | None = None,
-        **change: object,
+        **change: Any,
     ) -> Case:
         """A signed record whose header has the fields of `change`."""
         inside = payload if payload is not None else self.payload(body or {"text": MARK})
@@ -184,7 +187,7 @@ def _long_version(good: bytes) -> bytes:
 
 
 def _header_fields(forge: Forge) -> Iterator[Case]:
-    bad_type = {
+    bad_type: dict[str, Fields] = {
         "seq is a text": {"seq": "1"},
         "created_ms is a float": {"created_ms": 1.5},
         "created_ms is not a number": {"created_ms": float("nan")},
@@ -196,7 +199,7 @@ def _header_fields(forge: Forge) -> Iterator[Case]:
     }
     for name, change in bad_type.items():
         yield forge.case(name, "bad_type", "bad_type", **change)
-    lengths = {
+    lengths: dict[str, Fields] = {
         "account of 31 bytes": {"account": bytes(31)},
         "account of 33 bytes": {"account": bytes(33)},
         "key of 31 bytes": {"key": bytes(31)},
@@ -206,7 +209,7 @@ def _header_fields(forge: Forge) -> Iterator[Case]:
     }
     for name, change in lengths.items():
         yield forge.case(name, "bad_length", "bad_length", **change)
-    ranges = {
+    ranges: dict[str, Fields] = {
         "a negative seq": {"seq": -1},
         "created_ms of 2^53": {"created_ms": 2**53},
         "seq of 2^64-1": {"seq": 2**64 - 1},
@@ -217,7 +220,7 @@ def _header_fields(forge: Forge) -> Iterator[Case]:
 
 def _header_shape(forge: Forge) -> Iterator[Case]:
     now_ms = forge.who.clock.now_ms()
-    both = {
+    both: dict[str, tuple[str, Fields]] = {
         "an unknown version": ("unsupported", {"version": VERSION + 7}),
         "an unknown critical kind": ("unsupported", {"kind": 200 << 8 | 0b00110010}),
         "a reserved lane": ("unsupported", {"kind": 200 << 8 | 0b00100111}),
@@ -397,16 +400,14 @@ def _other_bodies(forge: Forge) -> Iterator[Case]:
     }
     for name, (code, target, state) in follows.items():
         yield _slotted(forge, name, code, kinds.FOLLOW, target, {"state": state})
-    profile = {"bio": "", "name": "ann\u202e"}
+    profile: Fields = {"bio": "", "name": "ann\u202e"}
     yield _slotted(forge, "a name that turns around", "bad_text", kinds.PROFILE, b"", profile)
     elsewhere = {"slot_salt": bytes(16), "state": 1, "target": bytes(32)}
-    where = {"kind": kinds.FOLLOW, "slot": bytes(16)}
+    where: Fields = {"kind": kinds.FOLLOW, "slot": bytes(16)}
     yield forge.case("a follow in another slot", "bad_slot", "invalid", elsewhere, **where)
 
 
-def _slotted(
-    forge: Forge, name: str, code: str, kind: int, target: bytes, body: dict[str, object]
-) -> Case:
+def _slotted(forge: Forge, name: str, code: str, kind: int, target: bytes, body: Fields) -> Case:
     slot = slot_id(forge.who.account, kind, bytes(16), target)
     whole = body | {"slot_salt": bytes(16), "target": target}
     return forge.case(name, code, "invalid", whole, kind=kind, slot=slot)

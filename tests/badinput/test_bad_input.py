@@ -108,19 +108,20 @@ async def test_by_link(tmp_path: Path, logged: list[dict[str, object]]) -> None:
     assert [line for line in logged if line["log_level"] in ("error", "critical")] == []
 
 
-async def test_over_a_real_link(tmp_path: Path) -> None:
+async def test_over_a_real_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The peer's own words, by frames on a socket; the link stays up for all of them."""
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     async with running(tmp_path / "a", seed=11) as liar, town(tmp_path / "b") as (here, cases):
         told: dict[bytes, asyncio.Future[str]] = {}
 
-        def note(_: bytes, outcomes: Sequence[Outcome]) -> None:
+        def note(node: bytes, outcomes: Sequence[Outcome]) -> None:
+            assert node == here.node.own.account
             for outcome in outcomes:
                 if outcome.id in told and not told[outcome.id].done():
                     told[outcome.id].set_result(outcome.code.value)
 
-        liar.receipts.note = note  # type: ignore[method-assign]
+        monkeypatch.setattr(liar.receipts, "note", note)
         async with listening(here.node) as address:
             await liar.hub.meet(address)
             link = liar.hub.neighbours[here.node.own.account].link

@@ -190,9 +190,8 @@ async def test_the_real_runtime_bundles_the_system_and_closes_whole():
     assert isinstance(runtime.clock, SystemClock)
     assert isinstance(runtime.random, random.SystemRandom)
     waiting = runtime.spawn(asyncio.Event().wait(), "wait")
-    assert await runtime.store.run(max, 1, 2) == 2
+    assert await runtime.signatures.run(max, 1, 2) == 2
     await runtime.close()
     assert waiting.cancelled()
-    for executor in (runtime.store, runtime.readers, runtime.signatures):
-        with pytest.raises(NodeError):
-            await executor.run(max, 1, 2)
+    with pytest.raises(NodeError):
+        await runtime.signatures.run(max, 1, 2)
