@@ -22,6 +22,7 @@ from ratoon_node.ingest.accounts import Accounts
 from ratoon_node.ingest.batch import Applied, apply
 from ratoon_node.ingest.judge import Place
 from ratoon_node.ingest.rejudge import Cursor, Rejudge
+from ratoon_node.ingest.scrub import Scrub
 from ratoon_node.ingest.submission import (
     Candidate,
     Origin,
@@ -117,6 +118,7 @@ class Gate:
         self._metrics = metrics
         self._limits = limits
         self._accounts = Accounts(network)
+        self.scrub = Scrub(db, self._accounts, clock, metrics, self._repaired)
         self._intake: deque[_Batch] = deque()
         self._waiting = 0
         self._waiting_bytes = 0
@@ -137,6 +139,7 @@ class Gate:
         self._spawn(self._judge_postponed(), "gate.rejudge")
         self._spawn(self._fold_log(), "gate.fold")
         self._spawn(self._watch_graces(), "gate.graces")
+        self._spawn(self.scrub.run(), "gate.scrub")
 
     # --- in ------------------------------------------------------------------------------
 
@@ -310,6 +313,10 @@ class Gate:
             self._fanout.publish(committed)
         if erased:
             self._fold_soon()
+
+    def _repaired(self, tx: Tx, accounts: set[bytes]) -> None:
+        self.published(Committed(tuple(tx.changes), {}), tx.erased)
+        self._postpone(accounts)
 
     def _fold_soon(self) -> None:
         self._erasures += 1

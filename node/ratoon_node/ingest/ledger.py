@@ -207,6 +207,12 @@ class Ledger:
 
         await self._write(run)
 
+    async def return_invite(self, code: str) -> None:
+        """Give one use back: the registration it was taken for failed."""
+        await self._db.write(
+            lambda db: db.execute("UPDATE invite SET uses = uses + 1 WHERE code = ?", (code,))
+        )
+
     async def use_invite(self, code: str) -> bool:
         """Take one use of an invite; False if it is unknown, used up or expired."""
         now_ms = self._clock.now_ms()

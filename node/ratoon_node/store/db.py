@@ -113,18 +113,22 @@ class AioDb:
             isolation_level=None,
             cached_statements=STATEMENTS_MAX,
         )
-        await _run(writer, _prepare_writer)
-        others = []
-        for _ in range(readers):
-            reader = await aiosqlite.connect(
-                _uri(path, vfs, read_only=True),
-                uri=True,
-                isolation_level=None,
-                cached_statements=STATEMENTS_MAX,
-            )
-            await _run(reader, _prepare_reader)
-            others.append(reader)
-        return cls(writer, others)
+        opened = cls(writer, [])
+        try:
+            await _run(writer, _prepare_writer)
+            for _ in range(readers):
+                reader = await aiosqlite.connect(
+                    _uri(path, vfs, read_only=True),
+                    uri=True,
+                    isolation_level=None,
+                    cached_statements=STATEMENTS_MAX,
+                )
+                opened._readers.append(reader)
+                await _run(reader, _prepare_reader)
+        except BaseException:
+            await opened.close()  # or its threads keep the process from ending
+            raise
+        return opened
 
     async def write(self, fn: Read[T], undone: Undone | None = None) -> T:
         """See `Db.write`."""

@@ -71,6 +71,17 @@ def known(db: sqlite3.Connection, ids: Sequence[bytes]) -> dict[bytes, Bytes]:
     return found
 
 
+def by_number(db: sqlite3.Connection, number: int) -> Row | None:
+    """One record by this store's own number."""
+    found = db.execute(f"SELECT {COLUMNS} FROM record WHERE n = ?", (number,)).fetchone()
+    return row(found) if found else None
+
+
+def last_number(db: sqlite3.Connection) -> int:
+    """The highest number of a record."""
+    return int(db.execute("SELECT coalesce(max(n), 0) FROM record").fetchone()[0])
+
+
 # --- accounts ----------------------------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ import pytest
 from ratoon_node.ingest import accounts, caps, rejudge
 from ratoon_protocol import status
 from ratoon_protocol.identity import Form
+from ratoon_protocol.limits import RECORDS_PER_KEY_LANE_DAY_MAX
 from ratoon_protocol.status import Status
 from tests.node.ingest.replay import AFTERWARDS_MS, in_sets, offer, offer_all, statuses, tell
 from tests.node.ingest.test_gate_twin import told_all
@@ -113,7 +114,7 @@ async def test_a_crowded_day_counts_the_same_records_in_any_order(
 
 async def test_5001_real_records_of_a_day(tmp_path: Path) -> None:
     rng = random.Random(1)
-    limit = status.RECORDS_PER_KEY_LANE_DAY_MAX
+    limit = RECORDS_PER_KEY_LANE_DAY_MAX
     async with running(tmp_path, now_ms=AFTERWARDS_MS) as node:
         told = tell(crowded(limit), 1)
         await node.own.host(told.account)

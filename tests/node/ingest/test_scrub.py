@@ -1,0 +1,110 @@
+"""Single flipped bits in the database file are found, and mended when a peer has the bytes."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from ratoon_node.app import Node
+from ratoon_node.ingest.scrub import read_slice
+from ratoon_node.ingest.submission import Origin, Way
+from ratoon_node.store import read
+from ratoon_protocol.record import Record
+from tests.node.ingest.replay import LINK, offer
+from tests.node.world import Clock, join, person, running
+
+API = Origin(Way.API)
+
+
+async def with_posts(folder: Path, seed: int) -> list[Record]:
+    """A store with some posts, closed, its log folded back."""
+    rng = random.Random(seed)
+    async with running(folder) as node:
+        clock = node.runtime.clock
+        assert isinstance(clock, Clock)
+        ann = person(node.settings.network_bytes, random.Random(2), clock)
+        await join(node, ann)
+        posts = [ann.post(f"{n} " + "words " * rng.randint(1, 900)) for n in range(40)]
+        await node.gate.submit([one.encode() for one in posts], API)
+    return posts
+
+
+def flip(path: Path, needle: bytes, rng: random.Random) -> None:
+    """Turn one bit of the bytes that stand in the file."""
+    data = bytearray(path.read_bytes())
+    start = data.index(needle) + rng.randrange(len(needle))
+    data[start] ^= 1 << rng.randrange(8)
+    path.write_bytes(data)
+
+
+async def whole_round(node: Node) -> None:
+    after: int | None = 0
+    while after is not None:
+        after = await node.gate.scrub.step(after)
+    await node.gate.settled()
+
+
+def counted(node: Node, result: str) -> float:
+    found = node.metrics.scrub_records.labels(result)
+    return float(found._value.get())
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_a_flipped_bit_in_a_payload_is_found_and_mended(tmp_path: Path, seed: int) -> None:
+    posts = await with_posts(tmp_path, seed)
+    rng = random.Random(seed)
+    hurt = rng.sample(posts, 3)
+    for one in hurt:
+        assert one.payload is not None
+        flip(tmp_path / "ratoon.sqlite", one.payload[:300], rng)
+    async with running(tmp_path) as node:
+        await whole_round(node)
+        assert counted(node, "payload") == 3
+        wanted = await node.db.read(lambda db: read.wanted(db, 2**53, 0, 100))
+        assert {id_ for _, id_ in wanted} == {one.id for one in hurt}
+        outcomes = await offer(node, hurt, LINK)
+        assert {outcome.code for outcome in outcomes} == {"stored"}
+        await whole_round(node)
+        assert counted(node, "payload") == 3
+        rows = await node.db.read(lambda db: read.by_ids(db, [one.id for one in posts]))
+        assert {id_: row.payload for id_, row in rows.items()} == {
+            one.id: one.payload for one in posts
+        }
+
+
+@pytest.mark.parametrize("part", ["header_bytes", "signature"])
+async def test_a_damaged_header_goes_and_comes_back_whole(tmp_path: Path, part: str) -> None:
+    posts = await with_posts(tmp_path, 1)
+    one = posts[20]
+    flip(tmp_path / "ratoon.sqlite", getattr(one, part), random.Random(3))
+    async with running(tmp_path) as node:
+        await whole_round(node)
+        assert counted(node, "header") == 1
+        assert await node.db.read(lambda db: read.by_id(db, one.id)) is None
+        outcomes = await offer(node, posts, LINK)
+        assert sorted({outcome.code for outcome in outcomes}) == ["duplicate", "stored"]
+        row = await node.db.read(lambda db: read.by_id(db, one.id))
+        assert row is not None
+        assert (row.header, row.signature, row.payload) == one[2:]
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_a_page_that_cannot_be_read_is_stepped_over(tmp_path: Path, seed: int) -> None:
+    posts = await with_posts(tmp_path, seed)
+    rng = random.Random(seed)
+    path = tmp_path / "ratoon.sqlite"
+    data = bytearray(path.read_bytes())
+    victim = posts[rng.randrange(10, 30)]
+    at = data.index(victim.header_bytes) // 4096 * 4096
+    data[at : at + 8] = b"\xff" * 8  # the page's own header
+    path.write_bytes(data)
+    db = sqlite3.connect(path)
+    found = read_slice(db, 0)
+    db.close()
+    assert found.unreadable > 0
+    assert found.sound > found.unreadable
+    assert not found.payloads
+    assert not found.headers
