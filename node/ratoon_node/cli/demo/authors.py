@@ -58,7 +58,12 @@ class Person:
     # --- keys ----------------------------------------------------------------------------
 
     def save(self, file: KeyFile) -> None:
-        """Put the keys, and how far their chains are, on the provider's disk."""
+        """Put the keys, and how far their chains are, on the provider's disk.
+
+        As a new file: some file systems wait for the disk when an old one is written over, and
+        these writes, all of one machine, would hold up the nodes.
+        """
+        self.key_file.unlink(missing_ok=True)
         self.key_file.write_text(json.dumps(asdict(file)), encoding="utf-8")
 
     def load(self) -> KeyFile:
