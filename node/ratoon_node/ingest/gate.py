@@ -22,6 +22,7 @@ from ratoon_node.ingest.accounts import Accounts
 from ratoon_node.ingest.batch import Applied, apply
 from ratoon_node.ingest.judge import Place
 from ratoon_node.ingest.rejudge import Cursor, Rejudge
+from ratoon_node.ingest.review import Review
 from ratoon_node.ingest.scrub import Scrub
 from ratoon_node.ingest.submission import (
     Candidate,
@@ -313,6 +314,28 @@ class Gate:
             self._fanout.publish(committed)
         if erased:
             self._fold_soon()
+
+    async def review(self) -> None:
+        """Undo what rules and entries did that stand no longer; call it after `policy` changed.
+
+        In slices; what it did stays done if it is cut short, and a second call does the rest.
+        """
+        after: int | None = 0
+        while after is not None:
+            after = await self._review_slice(after)
+
+    async def _review_slice(self, after: int) -> int | None:
+        now_ms, policy = self._clock.now_ms(), self.policy
+
+        def run(db: sqlite3.Connection) -> tuple[int | None, Tx]:
+            tx = Tx(db)
+            last = Review(tx, self._accounts, policy, self._node, now_ms).slice(after)
+            self._accounts.finish(tx)
+            return last, tx
+
+        last, tx = await self._db.write(run, self._accounts.clear)
+        self._repaired(tx, set())
+        return last
 
     def _repaired(self, tx: Tx, accounts: set[bytes]) -> None:
         self.published(Committed(tuple(tx.changes), {}), tx.erased)

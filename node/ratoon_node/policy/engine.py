@@ -45,6 +45,11 @@ class Policy:
         self._rules, self._table = _compiled or (RuleSet(file.rules), ListTable(file.entries))
         entries = tuple(entries)
         self._lists = Lists(self._table, ListTable(entries))
+        self._entries = {
+            f"block.{entry.subject}:{entry.entity}": entry.expires_ms
+            for entry in (*file.entries, *entries)
+            if entry.verdict is not Verdict.ACCEPT
+        }
         #: No rule and no entry: it accepts whatever it is shown.
         self.empty = not (file.rules or file.entries or entries)
         #: Conditions that some rule has: facts that nobody asks about need not be found out.
@@ -85,6 +90,13 @@ class Policy:
         except Exception:  # whatever it is, the record waits for a person
             other = Decision(Verdict.HOLD, POLICY_ERROR, "", self.version)
         return stronger(own, other) or self.accepted
+
+    def stands(self, rule_id: str, version: str, now_ms: int) -> bool:
+        """Whether what made an earlier decision is still there: its file, or its entry."""
+        if rule_id in self._entries:
+            expires_ms = self._entries[rule_id]
+            return expires_ms is None or expires_ms > now_ms
+        return not rule_id.startswith("block.") and version == self.version
 
     def account_decision(
         self, account: bytes, nodes: Sequence[bytes], now_ms: int

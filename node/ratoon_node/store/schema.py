@@ -50,6 +50,7 @@ CREATE INDEX record_slot ON record(account, slot, created_ms) WHERE slot IS NOT 
 CREATE INDEX record_shown ON record(shown) WHERE shown IS NOT NULL;
 CREATE INDEX record_author ON record(account, shown) WHERE shown IS NOT NULL;
 CREATE INDEX record_identity ON record(account) WHERE kind = 272;
+CREATE INDEX record_masked ON record(n) WHERE disposition > 0;
 CREATE TABLE wanted (
   record INTEGER PRIMARY KEY,
   ask_ms INTEGER NOT NULL,             -- when it may be asked of everybody again
