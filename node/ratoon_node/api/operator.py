@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import secrets
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -210,7 +209,7 @@ class Operator:
             raise NodeError(Code.OUT_OF_RANGE, safe=f"uses must be from 1 to {INVITE_USES_MAX}.")
         if len(form.note.encode()) > LINE_BYTES_MAX:
             raise NodeError(Code.TOO_LONG)
-        code = secrets.token_hex(INVITE_BYTES)
+        code = self._services.node.runtime.random.randbytes(INVITE_BYTES).hex()
         await self._services.node.ledger.invite(code, form.uses, form.expires_ms, form.note)
         return answer({"code": code, "uses": form.uses, "expires_ms": form.expires_ms}, 201)
 

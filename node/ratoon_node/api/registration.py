@@ -149,7 +149,12 @@ class Registrations:
             raise NodeError(Code.NOT_HOSTED, safe="This node takes no new accounts.")
         if mode == "invite" and not await node.ledger.use_invite(invite):
             raise NodeError(Code.INVITE_NEEDED)
-        return (await node.own.host(account)).id, True
+        try:
+            return (await node.own.host(account)).id, True
+        except NodeError:
+            if mode == "invite":
+                await node.ledger.return_invite(invite)
+            raise
 
 
 def _checked(found: Record) -> Record:

@@ -142,7 +142,10 @@ class Roster:
         admission = Admission(
             added=[self._own, *(peer.node for peer in known.peers if peer.added)],
             linked=[peer.node for peer in known.peers if peer.linked_ms is not None],
-            vouches={node.node: node.body["admits"] for node in known.nodes},
+            # Not by its own word: or a peer that was removed would stay by an old record.
+            vouches={
+                node.node: node.body["admits"] for node in known.nodes if node.node != self._own
+            },
             blocked=blocked,
             vouching=policy.budgets.vouching,
         )
