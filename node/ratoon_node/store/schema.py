@@ -103,6 +103,7 @@ CREATE TABLE account_key (
   rank INTEGER NOT NULL,
   PRIMARY KEY (key, account)
 ) WITHOUT ROWID;
+CREATE INDEX account_key_of ON account_key(account);
 
 CREATE TABLE decision (
   n INTEGER PRIMARY KEY,
