@@ -36,7 +36,7 @@ from ratoon_protocol.kinds import Scope
 from tests.bench.corpus import read_authors
 
 # Between two looks at how far a sync is.
-LOOK_SECONDS = 0.01
+LOOK_SECONDS = 0.05
 STORE = "node.sqlite"
 LOG_LEVEL = int(os.environ.get("BENCH_LOG_LEVEL", logging.WARNING))
 

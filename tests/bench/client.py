@@ -1,4 +1,4 @@
-"""Clients that publish records over connections of their own."""
+"""Clients that publish records over streams of their own (`GET /v1/stream`)."""
 
 from __future__ import annotations
 
@@ -7,29 +7,46 @@ import time
 from collections.abc import Sequence
 
 import aiohttp
+import msgpack
 
-from ratoon_node.api.answers import RECORDS_TYPE
-from ratoon_node.api.batch import join
-
-# Records in one request.
-BATCH_RECORDS = 500
+# Records in one message.
+MESSAGE_RECORDS = 250
+# Messages of one connection that are not yet answered.
+MESSAGES_UNDER_WAY = 4
 
 
 async def publish(url: str, records: Sequence[bytes], connections: int) -> float:
     """Publish everything; the seconds until the last record was acknowledged as stored."""
     parts = [records[at::connections] for at in range(connections)]
-    started = time.perf_counter()
-    await asyncio.gather(*(_publish(url, part) for part in parts))
-    return time.perf_counter() - started
+    async with aiohttp.ClientSession() as http:
+        started = time.perf_counter()
+        await asyncio.gather(*(_publish(http, url + "/v1/stream", part) for part in parts))
+        return time.perf_counter() - started
 
 
-async def _publish(url: str, records: Sequence[bytes]) -> None:
-    headers = {"Content-Type": RECORDS_TYPE}
-    async with aiohttp.ClientSession(url, headers=headers) as http:
-        for at in range(0, len(records), BATCH_RECORDS):
-            part = records[at : at + BATCH_RECORDS]
-            async with http.post("/v1/records", data=join(part)) as response:
-                answer = await response.json()
-            codes = {one["code"] for one in answer.get("records", [])}
-            if codes != {"stored"}:
-                raise RuntimeError(f"not everything was stored: {codes or answer}")
+async def _publish(http: aiohttp.ClientSession, url: str, records: Sequence[bytes]) -> None:
+    messages = [
+        msgpack.packb([at, records[at : at + MESSAGE_RECORDS]])
+        for at in range(0, len(records), MESSAGE_RECORDS)
+    ]
+    room = asyncio.Semaphore(MESSAGES_UNDER_WAY)
+    async with http.ws_connect(url, compress=0) as socket:
+
+        async def send() -> None:
+            for message in messages:
+                await room.acquire()
+                await socket.send_bytes(message)
+
+        sending = asyncio.create_task(send())
+        for _ in messages:
+            _check(await socket.receive_bytes())
+            room.release()
+        await sending
+
+
+def _check(answer: bytes) -> None:
+    """Each record must have been new and be on disk now; anything else spoils the measure."""
+    outcomes = msgpack.unpackb(answer)[1]
+    codes = {code for _, code in outcomes} if isinstance(outcomes, list) else {outcomes}
+    if codes != {"stored"}:
+        raise RuntimeError(f"not everything was stored: {codes}")

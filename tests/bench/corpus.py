@@ -48,9 +48,7 @@ def _sign(seed: int, authors: int, posts: int, start_ms: int) -> Corpus:
         may = capability_set([Capability.WRITE])
         row = device_row(NETWORK_PUBLIC, paper.public, device, agreement, may)
         draft = Draft(devices=[row])
-        account, genesis = new_account(
-            NETWORK_PUBLIC, paper, draft, start_ms, rng.randbytes(16)
-        )
+        account, genesis = new_account(NETWORK_PUBLIC, paper, draft, start_ms, rng.randbytes(16))
         corpus.accounts.append(account)
         corpus.genesis.append(genesis.encode())
         writers.append(Author(NETWORK_PUBLIC, account, device))

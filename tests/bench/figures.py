@@ -55,9 +55,7 @@ def print_table(figures: Sequence[Figure]) -> None:
             colour = "green" if figure.kept else "red"
             sign = "≤" if figure.most else "≥"
             target = f"[{colour}]{sign} {_number(figure.target)}[/]"
-        table.add_row(
-            figure.bench, figure.name, _number(figure.value), figure.unit, ratio, target
-        )
+        table.add_row(figure.bench, figure.name, _number(figure.value), figure.unit, ratio, target)
     Console().print(table)
 
 
