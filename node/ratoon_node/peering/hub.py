@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -116,6 +117,7 @@ class Hub:
         self._roster = roster
         self._sets = sets
         self._receipts = receipts
+        receipts.ask = self.offer
         self._fanout = fanout
         self._transport = transport
         self._clock = clock
@@ -437,6 +439,13 @@ class Hub:
             log.info("find_timeout")
 
     # --- telling -------------------------------------------------------------------------
+
+    def offer(self, ids: Sequence[bytes]) -> None:
+        """Offer records to every peer: each says what it holds, and fetches what it lacks."""
+        for neighbour in self.neighbours.values():
+            if neighbour.link.session.can_send:
+                neighbour.link.session.have(ids)
+                neighbour.link.flush()
 
     async def _follow(self, changes: Subscription) -> None:
         while True:

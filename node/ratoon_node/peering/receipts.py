@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ratoon_node.errors import NodeError
@@ -24,6 +24,9 @@ from ratoon_protocol.frames import Outcome
 ANSWERS_WAITING_MAX = 65_536
 # Publishers that wait for receipts at once, in records.
 WAITS_MAX = 65_536
+# A peer that got a record from somebody else was never told of it by this node and has not said
+# that it holds it: those who are waited for so long are asked, then again after twice the time.
+ASK_MS = 300
 
 
 class Counts(NamedTuple):
@@ -65,6 +68,8 @@ class Receipts:
         self._noted: list[tuple[bytes, bytes, Code]] = []
         self._arrived = asyncio.Event()
         self._waits: dict[bytes, dict[asyncio.Event, None]] = {}
+        #: Offers records to every peer, which answers what it holds; the hub puts itself here.
+        self.ask: Callable[[Sequence[bytes]], None] = lambda ids: None
 
     def start(self) -> None:
         """Write what comes, a batch at a time."""
@@ -104,9 +109,11 @@ class Receipts:
             self._waits.setdefault(id_, {})[event] = None
         try:
             async with timeout_ms(wait_ms):
-                while any(count.providers < providers for count in found.values()):
-                    await event.wait()
-                    event.clear()
+                ask_ms = ASK_MS
+                while lacking := [id_ for id_ in ids if found[id_].providers < providers]:
+                    if not await self._answered(event, ask_ms):
+                        self.ask(lacking)
+                        ask_ms *= 2
                     found = await self.counts(ids)
         except TimeoutError:
             found = await self.counts(ids)
@@ -116,6 +123,16 @@ class Receipts:
                 if not self._waits[id_]:
                     del self._waits[id_]
         return found
+
+    async def _answered(self, event: asyncio.Event, wait_ms: int) -> bool:
+        """Whether an answer came in time."""
+        try:
+            async with timeout_ms(wait_ms):
+                await event.wait()
+        except TimeoutError:
+            return False
+        event.clear()
+        return True
 
     async def counts(self, ids: Sequence[bytes]) -> dict[bytes, Counts]:
         """The counts of every record as far as answers are kept; all 0 for one not here."""
