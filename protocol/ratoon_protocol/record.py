@@ -147,6 +147,18 @@ def decode_header(data: bytes) -> Header:
 
 
 def _check_types(header: Header) -> None:
+    """All at once, because nearly every header is right; else one by one, for the reason."""
+    _, network, kind, account, key, seq, prev, created_ms, slot, payload_len, payload_hash = header
+    right = (
+        type(kind) is type(seq) is type(created_ms) is type(payload_len) is int
+        and type(network) is type(account) is type(key) is type(payload_hash) is bytes
+        and len(network) == 8
+        and len(account) == len(key) == len(payload_hash) == 32
+        and (prev is None or (type(prev) is bytes and len(prev) == 32))
+        and (slot is None or (type(slot) is bytes and len(slot) == SLOT_BYTES))
+    )
+    if right:
+        return
     for name in ("kind", "seq", "created_ms", "payload_len"):
         if type(getattr(header, name)) is not int:
             raise DecodeError(Code.BAD_TYPE, name)
