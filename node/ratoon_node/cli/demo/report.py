@@ -75,4 +75,4 @@ def per_s(count: int, seconds: float) -> str:
 
 def in_ms(value: float | None) -> str:
     """Milliseconds, or that it never went on."""
-    return "good: nobody answered" if value is None else f"{value:,.0f} ms"
+    return "ever: no node answered" if value is None else f"{value:,.0f} ms"
