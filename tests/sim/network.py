@@ -56,7 +56,8 @@ class Stream:
         """Put a message (or None, the end) on its way."""
         loop = self.network.loop
         self.waiting_bytes += len(message or b"")
-        self._last_s = max(self._last_s, loop.time() + self.network.delay_s(message))
+        # Never two at one time: the loop does not keep the order of equal ones.
+        self._last_s = max(self._last_s + 1e-6, loop.time() + self.network.delay_s(message))
         loop.call_at(self._last_s, self._arrive, message)
 
     def _arrive(self, message: bytes | None) -> None:
