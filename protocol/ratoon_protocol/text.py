@@ -33,7 +33,12 @@ _COUNTRY = re.compile("([A-Z]{2})?")
 def _check(value: Value, bytes_max: int, bad: re.Pattern[str]) -> None:
     if type(value) is not str:
         raise DecodeError(Code.BAD_TYPE, "not text")
-    if len(value) > bytes_max or len(value.encode()) > bytes_max:
+    if len(value) > bytes_max:
+        raise DecodeError(Code.TOO_LONG)
+    if value.isascii():
+        if value.isprintable():  # letters, digits, signs, spaces: most lines end here
+            return
+    elif len(value.encode()) > bytes_max:
         raise DecodeError(Code.TOO_LONG)
     if bad.search(value):
         raise DecodeError(Code.BAD_TEXT)

@@ -32,13 +32,12 @@ from ratoon_node.peering.wire import LINK_PATH, SocketTransport, accept
 from ratoon_node.policy.engine import Policy
 from ratoon_node.runtime import system_runtime
 from ratoon_node.store.db import AioDb
+from ratoon_node.store.rows import What
+from ratoon_protocol import kinds
 from ratoon_protocol.kinds import Scope
 from tests.bench.corpus import read_authors
 
-# Between two looks at how far a sync is.
-LOOK_SECONDS = 0.05
 STORE = "node.sqlite"
-LOG_LEVEL = int(os.environ.get("BENCH_LOG_LEVEL", logging.WARNING))
 
 Command = Callable[..., Awaitable[dict[str, Any]]]
 
@@ -100,39 +99,44 @@ class Commands:
 
     async def sync(self, address: str, posts: int) -> dict[str, Any]:
         """Add a node as a peer; answers when this one holds as many posts as it."""
+        changes = self._node.fanout.subscribe()
         wall, cpu = time.perf_counter(), time.process_time()
         account = await self._node.hub.meet(address)
         await self._node.ledger.add_peer(account, address, "source", "XX")
         await self._node.peers_changed()
-        while self._node.sets.state()[Scope.WINDOW][0] < posts:
-            await asyncio.sleep(LOOK_SECONDS)
-        return {"seconds": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+        while posts > 0:
+            commit = await changes.next()
+            if commit is None:
+                raise RuntimeError("the bench cannot follow the node's commits")
+            posts -= sum(
+                change.what is What.ADDED and change.kind == kinds.POST for change in commit.changes
+            )
+        took = {"seconds": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+        self._node.fanout.unsubscribe(changes)
+        return took
 
     async def usage(self) -> dict[str, Any]:
         """What the process and its store take now."""
         state = self._node.sets.state()
-        io = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
-        status = Path("/proc/self/status").read_text()
-        kib = {name: _kib(status, name) for name in ("VmRSS", "VmHWM")}
         return {
             "records": sum(count for count, _ in state.values()),
             "posts": state[Scope.WINDOW][0],
-            "rss": kib["VmRSS"] * 1024,
-            "rss_peak": kib["VmHWM"] * 1024,
-            "written": int(io["write_bytes"]),
+            "rss": _of_process("status", "VmRSS") * 1024,
+            "written": _of_process("io", "write_bytes"),
             "disk": sum(path.stat().st_size for path in self._folder.glob(STORE + "*")),
             "cpu": time.process_time(),
         }
 
 
-def _kib(status: str, name: str) -> int:
-    line = next(line for line in status.splitlines() if line.startswith(name + ":"))
-    return int(line.split()[1])
+def _of_process(file: str, name: str) -> int:
+    """A number that the kernel keeps of this process."""
+    lines = Path(f"/proc/self/{file}").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name + ":"))
 
 
 async def _main(folder: Path) -> None:
     structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(LOG_LEVEL),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     async with _serving(folder) as (node, url):

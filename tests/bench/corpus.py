@@ -6,6 +6,7 @@ import random
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from string import ascii_lowercase
 from typing import NamedTuple
 
 import msgpack
@@ -21,11 +22,12 @@ AUTHORS = 1000
 STEP_MS = 1000
 # Processes that sign.
 SIGNERS = 2
-_WORDS = (
-    "the of and to in it is was for that on you with as at be this have from or had by but some"
-    " what there we can out other were all your when up use word how said an each she which do"
-    " their time if will way about many then them would write like so these her long make thing"
-).split()
+# Letters of the longest word of a post.
+_LETTERS_MAX = 9
+
+
+def _word(rng: random.Random) -> str:
+    return "".join(rng.choices(ascii_lowercase, k=rng.randint(1, _LETTERS_MAX)))
 
 
 class Corpus(NamedTuple):
@@ -53,7 +55,7 @@ def _sign(seed: int, authors: int, posts: int, start_ms: int) -> Corpus:
         corpus.genesis.append(genesis.encode())
         writers.append(Author(NETWORK_PUBLIC, account, device))
     for at in range(posts):
-        text = " ".join(rng.choices(_WORDS, k=rng.randint(6, 50)))
+        text = " ".join(_word(rng) for _ in range(rng.randint(6, 50)))
         signed = writers[at % authors].sign(
             kinds.POST, {"text": text}, start_ms + at * STEP_MS, rng.randbytes(16)
         )

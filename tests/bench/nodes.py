@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
@@ -47,7 +48,7 @@ async def _line(process: Process) -> dict[str, Any]:
 @asynccontextmanager
 async def node_child(folder: Path) -> AsyncIterator[NodeChild]:
     """A node with its store in `folder`, which is the same node again if it exists."""
-    folder.mkdir(exist_ok=True)
+    os.makedirs(folder, exist_ok=True)
     started = time.perf_counter()
     async with python_child("tests.bench.child", str(folder)) as process:
         said = await _line(process)
