@@ -138,7 +138,10 @@ def assemble(
         rng=rng,
         metrics=metrics,
         limits=HubLimits(
-            settings.links_max, settings.push_links, settings.link_queue_bytes_max, horizon_ms=0
+            settings.links_max,
+            settings.push_links,
+            settings.link_queue_bytes_max,
+            settings.horizon_days,
         ),
     )
     dialer = Dialer(

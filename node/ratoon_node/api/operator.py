@@ -193,7 +193,13 @@ class Operator:
             if not await self._services.node.ledger.unblock(subject, entity):
                 raise NodeError(Code.NOT_FOUND)
             await self._services.node.roster.load()
+        self._review()
         return answer({"subject": subject.value, "entity": entity})
+
+    def _review(self) -> None:
+        """Undo what stands no longer, behind the answer: a large store takes a while."""
+        node = self._services.node
+        node.runtime.spawn(node.gate.review(), "operator.review")
 
     # --- invites -------------------------------------------------------------------------
 
@@ -232,6 +238,7 @@ class Operator:
             node.gate.policy = policy
             node.metrics.policy_reloads.labels("done").inc()
             await node.roster.load()
+        self._review()
         return answer({"policy": policy.version})
 
 

@@ -22,6 +22,7 @@ from ratoon_node.ingest.accounts import Accounts
 from ratoon_node.ingest.batch import Applied, apply
 from ratoon_node.ingest.judge import Place
 from ratoon_node.ingest.rejudge import Cursor, Rejudge
+from ratoon_node.ingest.retention import Retention, horizon_ms
 from ratoon_node.ingest.review import Review
 from ratoon_node.ingest.scrub import Scrub
 from ratoon_node.ingest.submission import (
@@ -56,12 +57,13 @@ log = structlog.get_logger()
 
 
 class GateLimits(NamedTuple):
-    """Bounds of the intake; and how many parts a batch's signatures are cut into."""
+    """Bounds of the intake and of what is kept; parts a batch's signatures are cut into."""
 
     intake_records_max: int
     intake_bytes_max: int
     batch_records_max: int
     signature_parts: int
+    horizon_days: int
 
     @classmethod
     def of(cls, settings: Settings) -> GateLimits:
@@ -71,6 +73,7 @@ class GateLimits(NamedTuple):
             settings.intake_bytes_max,
             settings.batch_records_max,
             settings.signature_threads,
+            settings.horizon_days,
         )
 
 
@@ -120,6 +123,9 @@ class Gate:
         self._limits = limits
         self._accounts = Accounts(network)
         self.scrub = Scrub(db, self._accounts, clock, metrics, self._repaired)
+        self.retention = Retention(
+            db, self._accounts, clock, node, limits.horizon_days, self._repaired
+        )
         self._intake: deque[_Batch] = deque()
         self._waiting = 0
         self._waiting_bytes = 0
@@ -141,6 +147,7 @@ class Gate:
         self._spawn(self._fold_log(), "gate.fold")
         self._spawn(self._watch_graces(), "gate.graces")
         self._spawn(self.scrub.run(), "gate.scrub")
+        self._spawn(self.retention.run(), "gate.retention")
 
     # --- in ------------------------------------------------------------------------------
 
@@ -297,10 +304,9 @@ class Gate:
         return applied.outcomes
 
     async def _commit(self, items: list[Candidate | Outcome], known: frozenset[bytes]) -> Applied:
-        place = Place(
-            self._network, self._node, self._clock.now_ms(), self.admission, self.policy.budgets
-        )
-        policy = self.policy
+        now_ms, policy = self._clock.now_ms(), self.policy
+        horizon = horizon_ms(self._limits.horizon_days, now_ms)
+        place = Place(self._network, self._node, now_ms, self.admission, policy.budgets, horizon)
         applied = await self._db.write(
             lambda db: apply(db, items, known, self._accounts, policy, place), self._accounts.clear
         )

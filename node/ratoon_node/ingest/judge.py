@@ -13,6 +13,7 @@ from ratoon_node.ingest import caps
 from ratoon_node.ingest.accounts import Accounts, AccountView
 from ratoon_node.ingest.operations import Operations
 from ratoon_node.ingest.rejudge import Rejudge
+from ratoon_node.ingest.retention import behind
 from ratoon_node.ingest.rulings import Rulings
 from ratoon_node.ingest.shelf import Shelf
 from ratoon_node.ingest.standing import Standing
@@ -40,6 +41,8 @@ class Place:
     now_ms: int
     admission: Admission
     budgets: Budgets
+    #: What is older is kept for accounts at home here alone; 0: everything is.
+    horizon_ms: int
 
 
 class Judge:
@@ -260,6 +263,8 @@ class Judge:
             return Bytes.DROPPED
         if flags & Flag.REVOKED and not _was_allowed(view, item.record.header):
             return Bytes.DROPPED
+        if self._is_behind(item.record.header):
+            return Bytes.DROPPED
         if item.body is None:
             return Bytes.DROPPED if flags & Flag.REVOKED else Bytes.WANTED
         if item.record.header.kind == kinds.EDIT and index.deleted(
@@ -267,6 +272,13 @@ class Judge:
         ):
             return Bytes.ERASED  # never stored again (R-82)
         return Bytes.HERE
+
+    def _is_behind(self, header: Header) -> bool:
+        """Older than this node keeps for accounts at home elsewhere."""
+        place = self._place
+        return behind(header.kind, header.created_ms, place.horizon_ms) and (
+            place.node not in self._accounts.hosts(self._tx, header.account)
+        )
 
     # --- known records -------------------------------------------------------------------
 

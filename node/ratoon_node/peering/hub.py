@@ -20,6 +20,7 @@ from ratoon_node.fanout import Committed, Fanout, Subscription
 from ratoon_node.ingest.accounts import load_log
 from ratoon_node.ingest.gate import Gate
 from ratoon_node.ingest.ledger import Ledger
+from ratoon_node.ingest.retention import horizon_ms
 from ratoon_node.ingest.submission import Origin, Way
 from ratoon_node.operate.own import OwnAccount
 from ratoon_node.peering.catchup import CatchUp
@@ -85,7 +86,7 @@ class HubLimits:
     links_max: int
     push_links: int
     queue_bytes_max: int
-    horizon_ms: int
+    horizon_days: int
 
 
 class Hub:
@@ -245,7 +246,7 @@ class Hub:
         counts = self._sets.state()
         head = await self._db.read(lambda db: read.account(db, self._own.account))
         link.session.welcome(
-            horizon_ms=self._limits.horizon_ms,
+            horizon_ms=horizon_ms(self._limits.horizon_days, self._clock.now_ms()),
             identity_head=(head.head if head else None) or bytes(32),
             admitted=self._gate.admission.nodes,
             clock_ms=self._clock.now_ms(),
@@ -276,7 +277,8 @@ class Hub:
             return
         exchange = Exchange(link, self._gate, self._db, self.serve, self._clock, self._spawn)
         catchup = CatchUp(exchange, self._sets, self._db, self._own.account, event.admitted)
-        catchup.since_ms = max(event.hello.horizon_ms, self._limits.horizon_ms)
+        own_ms = horizon_ms(self._limits.horizon_days, self._clock.now_ms())
+        catchup.since_ms = max(event.hello.horizon_ms, own_ms)
         neighbour = Neighbour(link, exchange, catchup)
         self.neighbours[link.peer] = self._open[link] = neighbour
         self._metrics.links.labels(link.session.side.name.lower()).inc()
