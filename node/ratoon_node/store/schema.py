@@ -49,6 +49,7 @@ CREATE INDEX record_chain ON record(chain, seq, created_ms);
 CREATE INDEX record_slot ON record(account, slot, created_ms) WHERE slot IS NOT NULL;
 CREATE INDEX record_shown ON record(shown) WHERE shown IS NOT NULL;
 CREATE INDEX record_author ON record(account, shown) WHERE shown IS NOT NULL;
+CREATE INDEX record_account ON record(account);
 CREATE INDEX record_identity ON record(account) WHERE kind = 272;
 CREATE INDEX record_masked ON record(n) WHERE disposition > 0;
 CREATE TABLE wanted (
