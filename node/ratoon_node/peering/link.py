@@ -85,11 +85,14 @@ class Link:
 
     async def push(self, items: Sequence[Packed]) -> None:
         """Push records and wait for room: for a peer that is being brought up to date."""
-        for at in range(0, len(items), PUSH_RECORDS_MAX):
-            while self.open and self._queue_bytes > self._queue_bytes_max // 2:
+        for item in items:
+            while self.open and self._queue_bytes + item.size > self._queue_bytes_max:
+                self._ready.set()
                 self._drained.clear()
                 await self._drained.wait()
-            self.queue(items[at : at + PUSH_RECORDS_MAX])
+            self._queue.append(item)
+            self._queue_bytes += item.size
+        self._ready.set()
 
     def close(self, code: Code) -> None:
         """End the link with a word to the peer."""
