@@ -11,12 +11,13 @@ import json
 import os
 import random
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ratoon_node.errors import NodeError
 from ratoon_node.ingest.gate import Gate
-from ratoon_node.ingest.submission import Origin, Outcome, Way
+from ratoon_node.ingest.submission import Origin, Way
 from ratoon_node.runtime import Clock
 from ratoon_node.store import read
 from ratoon_node.store.db import Db
@@ -38,6 +39,10 @@ _CAPABILITIES = capability_set(
     ]
 )
 SELF = Origin(Way.SELF)
+# Own records in one commit: signing them takes a few milliseconds.
+PUBLISHED_AT_ONCE_MAX = 64
+# What is told to somebody whose record shared a batch that was interrupted.
+RETRY_MS = 500
 
 
 class KeyFileError(RatoonError):
@@ -127,8 +132,25 @@ class Description:
         }
 
 
+@dataclass
+class _Wish:
+    """A record that somebody wants this node to publish, and what became of it."""
+
+    kind: int
+    body: Body
+    target: bytes | None
+    signed: Record | None = None
+    stored: bool = False
+    error: RatoonError | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether it needs no more work."""
+        return self.stored or self.error is not None
+
+
 class OwnAccount:
-    """Signs for this node, one record at a time, each stored before the next is signed."""
+    """Signs for this node, one batch at a time, each stored before the next is signed."""
 
     def __init__(self, keys: Keys, gate: Gate, db: Db, clock: Clock, rng: random.Random) -> None:
         self.account = keys.account
@@ -142,6 +164,7 @@ class OwnAccount:
         self._rng = rng
         self._author: Author | None = None
         self._turn = asyncio.Lock()
+        self._wishes: list[_Wish] = []
 
     async def start(self) -> None:
         """Store the genesis if it is new, and go on where the chains in the store end."""
@@ -184,24 +207,62 @@ class OwnAccount:
         )
 
     async def publish(self, kind: int, body: Body, target: bytes | None = None) -> Record:
-        """Sign and store one record of this node. Raises `NodeError` if it was not stored."""
+        """Sign and store one record of this node. Raises `NodeError` if it was not stored.
+
+        Those who ask while a commit is under way share the next one: each waits for the disk.
+        """
+        wish = _Wish(kind, body, target)
+        self._wishes.append(wish)
         async with self._turn:
+            while not wish.done:
+                await self._publish_waiting()
+        if wish.error is not None:
+            raise wish.error
+        assert wish.signed is not None, "done without an error"
+        return wish.signed
+
+    async def _publish_waiting(self) -> None:
+        """Sign what was asked for, in order, and store it in one batch."""
+        wishes = self._wishes[:PUBLISHED_AT_ONCE_MAX]
+        del self._wishes[:PUBLISHED_AT_ONCE_MAX]
+        try:
             if self._author is None:
                 await self._restore()
             assert self._author is not None, "restored above"
-            before = dict(self._author.chains)
-            signed = self._author.sign(
-                kind, body, self._clock.now_ms(), self._rng.randbytes(16), target
-            )
-            outcome = await self._stored(signed)
-            if outcome.code not in (Code.STORED, Code.DUPLICATE):
-                self._author.chains = before
-                raise NodeError(outcome.code, detail=f"own {kinds.name(kind)}: {outcome.detail}")
-        return signed
+            await self._store_all(self._author, wishes)
+        finally:
+            for wish in wishes:  # interrupted: whoever asked may ask again
+                if not wish.done:
+                    wish.error = NodeError(Code.BUSY, detail="own record", retry_ms=RETRY_MS)
 
-    async def _stored(self, signed: Record) -> Outcome:
-        outcomes = await self._gate.submit([signed.encode()], SELF)
-        return outcomes[0]
+    async def _store_all(self, author: Author, wishes: Sequence[_Wish]) -> None:
+        before, now_ms = dict(author.chains), self._clock.now_ms()
+        for wish in wishes:
+            try:
+                wish.signed = author.sign(
+                    wish.kind, wish.body, now_ms, self._rng.randbytes(16), wish.target
+                )
+            except RatoonError as error:
+                wish.error = error
+        signed = [(wish, wish.signed) for wish in wishes if wish.signed is not None]
+        try:
+            outcomes = await self._gate.submit([found.encode() for _, found in signed], SELF)
+        except NodeError as error:  # nothing was taken in: the chains are where they were
+            author.chains = before
+            for wish, _ in signed:
+                wish.error = error
+            return
+        author.chains = before
+        for (wish, found), outcome in zip(signed, outcomes, strict=True):
+            if outcome.code in (Code.STORED, Code.DUPLICATE):
+                header = found.header
+                author.chains[header.kind_class.lane] = Chain(
+                    header.seq, found.id, header.created_ms
+                )
+                wish.stored = True
+            else:
+                words = f"own {kinds.name(wish.kind)}: {outcome.detail}"
+                wish.error = NodeError(outcome.code, detail=words)
 
     async def host(self, account: bytes, hosting: bool = True) -> Record:
         """Say that this node is (or no longer is) a home of `account`."""
