@@ -26,11 +26,13 @@ from ratoon_protocol.frames import (
 )
 from ratoon_protocol.framing import pack_item
 from ratoon_protocol.kinds import Lane, Scope
-from ratoon_protocol.limits import CHAIN_HEADERS_MAX
+from ratoon_protocol.limits import CHAIN_HEADERS_MAX, OPERATION_DEPTH_MAX
 from ratoon_protocol.status import Status
 
 # Hosting records sent with one account's log: one a home, with room for ended ones.
 HOSTING_RECORDS_MAX = 32
+# Records of the log itself: with the hosting records no more than one request may bring.
+LOG_RECORDS_MAX = OPERATION_DEPTH_MAX - HOSTING_RECORDS_MAX
 
 Answer = tuple[list[Packed], list[Outcome]]
 #: Whether an account, by its number in the store, is hidden.
@@ -125,7 +127,10 @@ class Serve:
         return [pack_item(row.header, row.signature, None, known=row.id) for row in rows]
 
     async def find(self, frame: Find) -> list[Packed]:
-        """An account's log: its homes' say-so first, then every operation held."""
+        """An account's log: its homes' say-so first, then operations, then what else it logged.
+
+        Whom a node hosts is left out: that is its people's log and no part of what judges it.
+        """
 
         def load(db: sqlite3.Connection) -> list[Packed]:
             accounts = (
@@ -139,7 +144,7 @@ class Serve:
                 for account in accounts
                 for row in (
                     *read.hosting_records(db, account, HOSTING_RECORDS_MAX),
-                    *read.identity_records(db, account),
+                    *read.log_records(db, account, LOG_RECORDS_MAX),
                 )
             ]
 

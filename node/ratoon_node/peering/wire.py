@@ -66,10 +66,12 @@ class SocketWire:
         await self._socket.send_bytes(message)
 
     async def receive(self) -> bytes | None:
-        """See `Wire.receive`; anything but a binary message ends the wire."""
+        """See `Wire.receive`."""
         message = await self._socket.receive()
         if message.type is aiohttp.WSMsgType.BINARY:
             return bytes(message.data)
+        if message.type is aiohttp.WSMsgType.TEXT:
+            return b""  # no message of a link: the session says so
         return None
 
     async def close(self) -> None:

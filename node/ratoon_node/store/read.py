@@ -240,6 +240,18 @@ def _number(db: sqlite3.Connection, account: bytes) -> int:
     return int(found[0]) if found else 0
 
 
+def log_records(db: sqlite3.Connection, account_: bytes, limit: int) -> list[Row]:
+    """The log lane of an account but for whom it hosts: operations first, in order of arrival."""
+    found = db.execute(
+        f"SELECT {', '.join('record.' + name for name in Row._fields)} FROM record"
+        " JOIN chain ON chain.n = record.chain JOIN account ON account.n = chain.account"
+        f" WHERE account.id = ? AND chain.lane = {int(Lane.LOG)} AND kind != {kinds.HOSTING}"
+        f" ORDER BY kind != {kinds.IDENTITY}, record.n LIMIT ?",
+        (account_, limit),
+    )
+    return [row(fields) for fields in found]
+
+
 class Head(NamedTuple):
     """The newest known place of one chain."""
 
@@ -271,11 +283,11 @@ def heads(db: sqlite3.Connection, account_: int) -> list[Head]:
 def chain_records(
     db: sqlite3.Connection, account_: bytes, key: bytes, lane: int, seq: int, limit: int
 ) -> list[Row]:
-    """Records of one chain from `seq` downwards: what a walk asks for."""
+    """Records of one chain, newest first, down to `seq` (R-77)."""
     found = db.execute(
         f"SELECT {', '.join('record.' + name for name in Row._fields)} FROM record"
         " JOIN chain ON chain.n = record.chain JOIN account ON account.n = chain.account"
-        " WHERE account.id = ? AND chain.key = ? AND chain.lane = ? AND record.seq <= ?"
+        " WHERE account.id = ? AND chain.key = ? AND chain.lane = ? AND record.seq >= ?"
         " ORDER BY record.seq DESC, record.id LIMIT ?",
         (account_, key, lane, seq, limit),
     )
