@@ -14,7 +14,8 @@ from ratoon_node.app import Node
 from ratoon_node.ingest.submission import Origin, Way
 from ratoon_node.peering.wire import LINK_PATH, accept
 from ratoon_protocol import kinds
-from tests.node.world import Person, join, person, running
+from ratoon_protocol.kinds import Scope
+from tests.node.world import Clock, Person, join, person, running
 
 API = Origin(Way.API)
 
@@ -71,7 +72,9 @@ async def befriend(one: Node, other: Node, address: str, provider: str) -> None:
 
 
 def someone(node: Node, seed: int) -> Person:
-    return person(node.settings.network_bytes, random.Random(seed), node.runtime.clock)
+    clock = node.runtime.clock
+    assert isinstance(clock, Clock)
+    return person(node.settings.network_bytes, random.Random(seed), clock)
 
 
 async def test_two_fresh_nodes_become_equal(tmp_path: Path) -> None:
@@ -87,7 +90,7 @@ async def test_two_fresh_nodes_become_equal(tmp_path: Path) -> None:
         posts = [ann.post(f"post {number}") for number in range(50)]
         await a.gate.submit([post.encode() for post in posts], API)
         await befriend(a, b, at_b, "Q")
-        await until(lambda: equal(a, b) and a.sets.state()[2][0] == 50, b)
+        await until(lambda: equal(a, b) and a.sets.state()[Scope.WINDOW][0] == 50, b)
         late = ann.post("after")
         await a.gate.submit([late.encode()], API)
         counts = await a.receipts.wait([late.id], 2, 10_000)
