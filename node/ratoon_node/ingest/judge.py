@@ -197,7 +197,8 @@ class Judge:
         """The nodes one of which pays; none for what this node itself is a home of."""
         if origin.way in (Way.API, Way.SELF) or self._place.node in nodes:
             return ()
-        return nodes or (account,)
+        # A node's own account pays for itself too: others may say that they host it.
+        return (*nodes, account)
 
     def _check_purse(self, nodes: tuple[bytes, ...], account: bytes, origin: Origin) -> None:
         payers = self._payers(nodes, account, origin)
