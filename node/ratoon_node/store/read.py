@@ -157,6 +157,21 @@ def hosted(db: sqlite3.Connection, node: bytes, after: bytes, limit: int) -> lis
     return [target for (target,) in found]
 
 
+def homes(db: sqlite3.Connection, account_: bytes) -> tuple[bytes, ...]:
+    """The account's homes: nodes that its head lists and that host it now (R-64).
+
+    Anybody can say that he hosts somebody; what is private follows the account's own word.
+    """
+    found = db.execute(
+        "SELECT payload FROM account JOIN record ON record.id = account.head WHERE account.id = ?",
+        (account_,),
+    ).fetchone()
+    if found is None or found[0] is None:
+        return ()
+    listed = record.decode_payload(found[0])["homes"]
+    return tuple(node for node in hosts(db, account_) if node in listed)
+
+
 def hosted_among(db: sqlite3.Connection, node: bytes, accounts: Sequence[bytes]) -> list[bytes]:
     """Of `accounts` those that `node` hosts too."""
     return [account_ for account_ in accounts if node in hosts(db, account_)]
