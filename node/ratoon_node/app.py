@@ -104,7 +104,6 @@ def assemble(
     clock, spawn, rng = runtime.clock, runtime.spawn, runtime.random
     metrics = Metrics(__version__)
     fanout = Fanout()
-    limits = GateLimits.of(settings)
     gate = Gate(
         db=db,
         clock=runtime.clock,
@@ -115,7 +114,7 @@ def assemble(
         policy=policy,
         fanout=fanout,
         metrics=metrics,
-        limits=limits,
+        limits=GateLimits.of(settings),
     )
     ledger = Ledger(db, gate, clock)
     own = OwnAccount(keys, gate, db, clock, rng)

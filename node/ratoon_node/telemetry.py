@@ -225,6 +225,9 @@ class Metrics:
             "wanted_records", "Records known of whose bytes are wanted."
         )
         self.wanted_fetched = row.counter("wanted_fetched", "Wanted records asked for.", "result")
+        self.clock_skew_seconds = row.gauge(
+            "clock_skew_seconds", "How far the median of the peers' clocks is ahead of this one."
+        )
         self.receipts = row.counter("receipts", "Receipts of other nodes.", "code")
         self.reconciliations = row.counter("reconciliations", "Reconciliations.", "scope", "result")
         self.reconcile_rounds = row.histogram("reconcile_rounds", "Round trips of one.", _ROUNDS)

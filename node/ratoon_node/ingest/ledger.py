@@ -28,6 +28,8 @@ T = TypeVar("T")
 STORE_RETRY_MS = 1000
 # Nodes whose answers are kept with one record.
 ACKS_PER_RECORD_MAX = 16
+# Of them by nodes at no confirmed provider: those never crowd out the ones that count.
+ACKS_UNCONFIRMED_MAX = 8
 # Rows of the peer table: nodes that were added or proved themselves.
 PEERS_MAX = 4096
 # First wait before bytes are asked of everybody again, then doubling.
@@ -45,7 +47,12 @@ WHERE record.id = ?
     SELECT 1 FROM pointer JOIN account AS host ON host.n = pointer.account
     WHERE target = account.id AND kind = ? AND host.id = ?
   )
-  AND (SELECT count(*) FROM ack WHERE ack.record = record.n) < {ACKS_PER_RECORD_MAX}
+  AND (
+    EXISTS (SELECT 1 FROM ack WHERE ack.record = record.n AND ack.node = ?)
+    OR (SELECT count(*) FROM ack WHERE ack.record = record.n) < iif(
+      EXISTS (SELECT 1 FROM peer WHERE peer.node = ? AND provider IS NOT NULL),
+      {ACKS_PER_RECORD_MAX}, {ACKS_UNCONFIRMED_MAX})
+  )
 ON CONFLICT (record, node) DO UPDATE SET code = excluded.code, at_ms = excluded.at_ms
 """
 
@@ -76,7 +83,10 @@ class Ledger:
         All in one transaction: each one waits for the disk.
         """
         now_ms = self._clock.now_ms()
-        rows = [(node, code.value, now_ms, id_, kinds.HOSTING, home) for node, id_, code in answers]
+        rows = [
+            (node, code.value, now_ms, id_, kinds.HOSTING, home, node, node)
+            for node, id_, code in answers
+        ]
         await self._write(lambda db: db.executemany(_NOTE_ACK, rows))
 
     async def asked(self, records: Sequence[int]) -> None:
@@ -120,12 +130,15 @@ class Ledger:
     async def add_peer(
         self, node: bytes, address: str | None, provider: str | None, country: str | None
     ) -> None:
-        """The operator adds a node and says at which provider it is; what is None stays."""
+        """The operator adds a node and says at which provider it is; what is None stays.
+
+        A node that lied about what it holds is believed again.
+        """
 
         def run(db: sqlite3.Connection) -> None:
             db.execute(
                 "INSERT INTO peer (node, address, added, provider, country) VALUES (?, ?, 1, ?, ?)"
-                " ON CONFLICT (node) DO UPDATE SET added = 1,"
+                " ON CONFLICT (node) DO UPDATE SET added = 1, lied_ms = NULL,"
                 " address = coalesce(excluded.address, address),"
                 " provider = coalesce(excluded.provider, provider),"
                 " country = coalesce(excluded.country, country)",
@@ -148,6 +161,13 @@ class Ledger:
             )
 
         await self._write(run)
+
+    async def note_lie(self, node: bytes) -> None:
+        """A peer could not prove what it claims to hold: its acks count nothing from now on."""
+        now_ms = self._clock.now_ms()
+        await self._write(
+            lambda db: db.execute("UPDATE peer SET lied_ms = ? WHERE node = ?", (now_ms, node))
+        )
 
     async def admission_changed(self, node: bytes) -> None:
         """Journal that other nodes are admitted now: the sets are made anew."""
@@ -207,12 +227,6 @@ class Ledger:
 
         await self._write(run)
 
-    async def return_invite(self, code: str) -> None:
-        """Give one use back: the registration it was taken for failed."""
-        await self._db.write(
-            lambda db: db.execute("UPDATE invite SET uses = uses + 1 WHERE code = ?", (code,))
-        )
-
     async def use_invite(self, code: str) -> bool:
         """Take one use of an invite; False if it is unknown, used up or expired."""
         now_ms = self._clock.now_ms()
@@ -226,3 +240,9 @@ class Ledger:
             return taken.rowcount == 1
 
         return await self._write(run)
+
+    async def return_invite(self, code: str) -> None:
+        """Give one use back: the registration it was taken for failed."""
+        await self._db.write(
+            lambda db: db.execute("UPDATE invite SET uses = uses + 1 WHERE code = ?", (code,))
+        )

@@ -11,7 +11,7 @@ import json
 import os
 import random
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -157,6 +157,8 @@ class OwnAccount:
         self.network = keys.network
         self.device = SigningKey.from_seed(keys.device_seed)
         self.link_key = keys.link_seed
+        #: Whether the clock can be believed; a node that is far off signs nothing.
+        self.clock_sound: Callable[[], bool] = lambda: True
         self._keys = keys
         self._gate = gate
         self._db = db
@@ -207,6 +209,11 @@ class OwnAccount:
         )
 
     async def publish(self, kind: int, body: Body, target: bytes | None = None) -> Record:
+        """Sign and store one record of this node. Raises `NodeError` if it was not stored."""
+        if not self.clock_sound():
+            raise NodeError(
+                Code.CLOCK, safe="This node's clock is wrong, so it signs nothing until it is set."
+            )
         """Sign and store one record of this node. Raises `NodeError` if it was not stored.
 
         Those who ask while a commit is under way share the next one: each waits for the disk.

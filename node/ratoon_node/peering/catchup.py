@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
+from ratoon_node.peering.conduct import FAULTS_MAX, Budget
 from ratoon_node.peering.exchange import Exchange
 from ratoon_node.peering.sets import PUBLIC_SCOPES, Sets
-from ratoon_node.store import read
+from ratoon_node.runtime import Clock
+from ratoon_node.store import linked, read
 from ratoon_node.store.db import Db
 from ratoon_protocol.errors import Code, SyncError
 from ratoon_protocol.frames import Reconcile
@@ -28,29 +30,45 @@ PASSES_MAX = 4
 PUSH_IDS_MAX = 512
 # Accounts whose private sets are compared in one go.
 PRIVATE_ACCOUNTS_MAX = 1000
+# Rounds in a row that find nothing: a million records differ in one place after six.
+IDLE_ROUNDS_MAX = 64
 
 
 class Compared(NamedTuple):
-    """What one session found."""
+    """What comparing found: records asked for, records pushed, and how many were new here."""
 
     fetched: int
     pushed: int
-    rounds: int
+    useful: int
+
+    @property
+    def fruitless(self) -> bool:
+        """The peer has what this node refuses: the next time it will find the same."""
+        return bool(self.fetched) and not self.useful and not self.pushed
 
 
 class CatchUp:
     """The sessions that this side starts on one link."""
 
     def __init__(
-        self, exchange: Exchange, sets: Sets, db: Db, own: bytes, nodes: Sequence[bytes]
+        self,
+        exchange: Exchange,
+        sets: Sets,
+        db: Db,
+        clock: Clock,
+        own: bytes,
+        nodes: Sequence[bytes],
     ) -> None:
         self._exchange = exchange
         self._sets = sets
         self._db = db
+        self._clock = clock
         self._own = own
         #: What the peer admits, as it said last.
-        self.nodes: tuple[bytes, ...] = tuple(nodes)
+        self.nodes: frozenset[bytes] = frozenset(nodes)
         self.since_ms = 0
+        #: What comparisons may cost, in whichever role.
+        self.budget = Budget()
         self._responses: dict[int, asyncio.Queue[Reconcile | None]] = {}
 
     def take(self, frame: Reconcile) -> None:
@@ -70,40 +88,52 @@ class CatchUp:
         for queue in self._responses.values():
             queue.put_nowait(None)
 
-    async def run(self) -> int:
-        """Compare everything once; returns how many records moved."""
-        moved = 0
-        for scope in PUBLIC_SCOPES:
-            moved += await self._scope(scope)
-        moved += await self._private()
-        return moved
+    async def run(self) -> Compared:
+        """Compare everything once; what that found, and what of it was of use here."""
+        exchange, before = self._exchange, self._exchange.useful
+        fetched = pushed = 0
+        exchange.comparing = True
+        try:
+            for scope in PUBLIC_SCOPES:
+                found = await self._scope(scope)
+                fetched, pushed = fetched + found.fetched, pushed + found.pushed
+            private = await self.run_private()
+        finally:
+            exchange.comparing = False
+        exchange.recover_soon()
+        fetched, pushed = fetched + private.fetched, pushed + private.pushed
+        return Compared(fetched, pushed, exchange.useful - before)
 
-    async def _scope(self, scope: Scope) -> int:
-        window = await self._sets.window(scope, self.nodes, self.since_ms)
+    async def _scope(self, scope: Scope) -> Compared:
+        since_ms = self.since_ms if scope is Scope.WINDOW else 0
+        window = await self._sets.window(scope, self.nodes, since_ms)
         found = await self._compare(scope, None, window)
         for _ in range(PASSES_MAX):
             if not await self._exchange.retry():
                 break
-        return found.fetched + found.pushed
+        return found
 
-    async def _private(self) -> int:
-        """The private sets of accounts whose homes both nodes are."""
-        moved, after = 0, b""
+    async def run_private(self) -> Compared:
+        """Compare what this node holds of accounts whose present homes both nodes are.
+
+        Each side does so for what it holds, so nothing is compared where nobody has anything.
+        """
+        fetched = pushed = after = 0
+        both = {self._own, self._exchange.link.peer}
         while self._exchange.link.open:
-            mine = await self._db.read(
-                partial(read.hosted, node=self._own, after=after, limit=PRIVATE_ACCOUNTS_MAX)
+            page = await self._db.read(
+                partial(linked.private_accounts, after=after, limit=PRIVATE_ACCOUNTS_MAX)
             )
-            if not mine:
+            if not page:
                 break
-            after = mine[-1]
-            peer = self._exchange.link.peer
-            for account in await self._db.read(
-                partial(read.hosted_among, node=peer, accounts=mine)
-            ):
-                window = await self._sets.private(account)
-                found = await self._compare(Scope.PRIVATE, account, window)
-                moved += found.fetched + found.pushed
-        return moved
+            after = page[-1][0]
+            for _, account in page:
+                present = await self._db.read(partial(read.homes, account_=account))
+                if both <= set(present):
+                    window = await self._sets.private(account)
+                    found = await self._compare(Scope.PRIVATE, account, window)
+                    fetched, pushed = fetched + found.fetched, pushed + found.pushed
+        return Compared(fetched, pushed, 0)
 
     async def _compare(self, scope: Scope, account: bytes | None, window: Window) -> Compared:
         """One session; what it finds is fetched and pushed while it goes on, one round behind.
@@ -119,35 +149,41 @@ class CatchUp:
         responses: asyncio.Queue[Reconcile | None] = asyncio.Queue(maxsize=4)
         self._responses[number] = responses
         self._exchange.link.flush()
-        fetched = pushed = rounds = 0
+        fetched = pushed = idle = 0
         fetching: asyncio.Task[None] | None = None
         try:
             while (frame := await responses.get()) is not None:
-                rounds += 1
+                started_ms = self._clock.monotonic_ms()
                 step = reconciler.proceed(frame.message)
+                need = self._exchange.wants(step.need)
+                idle = 0 if step.need or step.have else idle + 1
+                if idle > IDLE_ROUNDS_MAX:
+                    raise SyncError(Code.SYNC_MALFORMED, "rounds without end")
+                now_ms = self._clock.monotonic_ms()
+                await self._clock.sleep_ms(self.budget.spend(now_ms, now_ms - started_ms))
                 # The answer goes first: while the peer works on the next round, records move.
                 if step.reply is None:
                     session.end_reconciliation(number)
                 else:
                     session.proceed(frame._replace(message=step.reply))
                 self._exchange.link.flush()
-                fetched, pushed = fetched + len(step.need), pushed + len(step.have)
+                fetched, pushed = fetched + len(need), pushed + len(step.have)
                 await self._push(step.have)
                 if fetching is not None:
                     await fetching
-                fetching = self._exchange.start_fetch(step.need)
+                fetching = self._exchange.start_fetch(need, promised=True)
                 if step.reply is None:
                     break
         except SyncError as error:
             session.end_reconciliation(number, error.code)
-            self._exchange.link.close(Code.SYNC_MALFORMED)
+            self._exchange.blame(FAULTS_MAX, error.code)
         finally:
             del self._responses[number]
             self._exchange.link.flush()
         if fetching is not None:
             await fetching
         await self._exchange.settled()
-        return Compared(fetched, pushed, rounds)
+        return Compared(fetched, pushed, 0)
 
     async def _push(self, ids: Sequence[bytes]) -> None:
         link = self._exchange.link

@@ -65,7 +65,8 @@ class Dialer:
 
     def _dial_missing(self) -> None:
         for node in self._gate.admission.nodes:
-            if node != self._own and node not in self._hub.neighbours and node not in self._nodes:
+            linked = node in self._hub.neighbours or node in self._nodes
+            if node != self._own and not linked and not self._hub.shuns(node):
                 address = self._due(self._addresses(node))
                 if address is not None:
                     self._begin(address, node)
@@ -81,14 +82,14 @@ class Dialer:
         return spread(said.addresses if said else (), peer.address if peer else None)
 
     def _due(self, addresses: Sequence[str]) -> str | None:
-        """The address of these that waited longest and whose pause is over."""
+        """Of these whose pause is over the one that failed least; the first of equal ones."""
         now_ms = self._clock.monotonic_ms()
-        ready = [
-            (self._pauses.get(address, (0, 0))[0], address)
-            for address in addresses
-            if address not in self._dialling and self._pauses.get(address, (0, 0))[0] <= now_ms
-        ]
-        return min(ready)[1] if ready else None
+        ready: list[tuple[int, int]] = []
+        for at, address in enumerate(addresses):
+            until_ms, pause_ms = self._pauses.get(address, (0, 0))
+            if until_ms <= now_ms and address not in self._dialling:
+                ready.append((pause_ms, at))
+        return addresses[min(ready)[1]] if ready else None
 
     def _begin(self, address: str, node: bytes | None) -> None:
         if len(self._dialling) >= self._links_max:

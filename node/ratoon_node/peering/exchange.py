@@ -1,24 +1,26 @@
-"""What one link is used for once it is open: taking in, answering, comparing, catching up.
+"""What one link is used for once it is open: taking in, asking, answering offers.
 
-Answers come from the store; whatever a peer sends goes to the gate. A peer that sends more than
-the gate takes at once is not read from: that is all the back-pressure there is.
+Whatever a peer sends goes to the gate. A peer that sends more than the gate takes at once is not
+read from: that is all the back-pressure there is. What a peer does wrong is counted, and ends the
+link when it is too much.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from ratoon_node.errors import NodeError
 from ratoon_node.ingest.gate import Gate
-from ratoon_node.ingest.submission import Origin, Outcome, Parts, Way
+from ratoon_node.ingest.submission import Origin, Outcome, Parts, Submission, Way
+from ratoon_node.peering.conduct import FAULTS_MAX, Deferred, is_fault
 from ratoon_node.peering.link import Link
 from ratoon_node.peering.serve import Serve
 from ratoon_node.runtime import Clock, Spawn
 from ratoon_node.store import read
 from ratoon_node.store.db import Db
-from ratoon_node.store.rows import Row
 from ratoon_protocol import record
 from ratoon_protocol.errors import Code, ProtocolError
 from ratoon_protocol.events import Answered, Pushed
@@ -36,8 +38,23 @@ GETS_MAX = 8
 EARLY_MAX = 65_536
 # Bytes of those that are kept too; the rest is asked for once more.
 EARLY_BYTES_MAX = 8 * 1024 * 1024
+# What came too early outside a comparison waits this long for what it depends on.
+EARLY_WAIT_MS = 200
+# Logs asked for at once because something came too early, and on one link in all.
+LOGS_AT_ONCE_MAX = 64
+LOGS_ASKED_MAX = 4096
 # Ids known to be at the peer, so that they are not offered back.
 SEEN_MAX = 16_384
+# Ids whose bytes this peer said it has not, so that it is not asked again at once.
+REFUSED_MAX = 65_536
+# Offers waiting to be asked for; above it a comparison brings them.
+OFFERS_MAX = 16_384
+# A peer that advertises an id and cannot deliver it is not asked for it after so many times.
+DELIVERIES_FAILED_MAX = 3
+# So many ids that it could not deliver count as one fault: one may be an honest race.
+LOST_PER_FAULT = 16
+# Ids whose failed deliveries are counted.
+LOST_MAX = 16_384
 # Time to come back to a gate that was full.
 GATE_FULL_MS = 250
 
@@ -45,28 +62,64 @@ GATE_FULL_MS = 250
 EARLY = frozenset({Code.NOT_HOSTED, Code.UNKNOWN_ACCOUNT, Code.UNKNOWN_KEY, Code.PENDING})
 
 
+class _Early(NamedTuple):
+    """A record that came before what it depends on; `item` is None if it was too much to keep."""
+
+    account: bytes
+    item: Item | None
+
+
+class _Asked(NamedTuple):
+    """A request under way. `promised`: the peer itself advertised what is asked for."""
+
+    done: asyncio.Future[None]
+    promised: bool
+
+
 class Exchange:
     """One link's traffic of records."""
 
     def __init__(
-        self, link: Link, gate: Gate, db: Db, serve: Serve, clock: Clock, spawn: Spawn
+        self,
+        link: Link,
+        gate: Gate,
+        db: Db,
+        serve: Serve,
+        deferred: Deferred,
+        clock: Clock,
+        spawn: Spawn,
     ) -> None:
         self.link = link
         self.serve = serve
-        self._early: dict[bytes, Item | None] = {}
-        self._early_bytes = 0
         self.seen: dict[bytes, None] = {}
         self.useful = 0
         self.faults = 0
+        #: Comparing is under way: it takes care of what comes too early.
+        self.comparing = False
         self._gate = gate
         self._db = db
+        self._deferred = deferred
         self._clock = clock
         self._spawn = spawn
         self._room = asyncio.Semaphore(FRAMES_IN_GATE_MAX)
         self._gets = asyncio.Semaphore(GETS_MAX)
-        self._requests: dict[int, asyncio.Future[None]] = {}
-        self._asked_logs: dict[bytes, None] = {}
+        self._requests: dict[int, _Asked] = {}
         self._taking: dict[asyncio.Task[None], None] = {}
+        self._early: dict[bytes, _Early] = {}
+        self._early_bytes = 0
+        self._recovering = False
+        self._asked_logs: dict[bytes, None] = {}
+        self._offers: dict[bytes, None] = {}
+        self._fetching_offers = False
+        self._refused: dict[bytes, None] = {}
+        self._lost: dict[bytes, int] = {}
+        self._lost_count = 0
+
+    def blame(self, faults: int, code: Code) -> None:
+        """Count what the peer did wrong; too much of it ends the link with `code`."""
+        self.faults += faults
+        if faults and self.faults >= FAULTS_MAX and not self.link.over:
+            self.link.close(code)
 
     # --- in ------------------------------------------------------------------------------
 
@@ -76,17 +129,23 @@ class Exchange:
 
     async def take_answer(self, event: Answered) -> None:
         """A part of an answer to `fetch` or `find`."""
+        asked = self._requests.get(event.request)
         if event.items:
             await self._start_taking(event.items)
-        if event.last:
-            waiting = self._requests.pop(event.request, None)
-            if waiting is not None and not waiting.done():
-                waiting.set_result(None)
+        if asked is not None and asked.promised:
+            absent = [one.id for one in event.absent if one.code is Code.NOT_FOUND]
+            self._note_lost([*absent, *event.missing])
+        if asked is not None and event.last:
+            del self._requests[event.request]
+            if not asked.done.done():
+                asked.done.set_result(None)
 
     async def _start_taking(self, items: Sequence[Item]) -> None:
         """Hand a frame to the gate, once there is room for it, and read on."""
         for item in items:  # before the commit tells of them: they are not sent back
             _remember(self.seen, item.id, SEEN_MAX)
+            if item.payload is None:
+                _remember(self._refused, item.id, REFUSED_MAX)
         await self._room.acquire()
         task = self._spawn(self._take(items), "exchange.take")
         self._taking[task] = None
@@ -102,94 +161,154 @@ class Exchange:
             await asyncio.wait(list(self._taking))
 
     async def _take(self, items: Sequence[Item]) -> None:
-        outcomes = await self._submit(items)
+        parts = [Parts(item.header, item.signature, item.payload, item.code) for item in items]
+        outcomes = await self._submit(parts)
         self._learn(items, outcomes)
-        answers = [
-            Answer(item.id, Code.STORED if outcome.code is Code.DUPLICATE else outcome.code)
+        known = [
+            item.id
             for item, outcome in zip(items, outcomes, strict=True)
+            if outcome.code is Code.DUPLICATE
         ]
-        self.link.session.ack(answers)
+        truth = await self.serve.truth(self.link.peer, known) if known else {}
+        self.link.session.ack(
+            [
+                Answer(item.id, truth.get(item.id, outcome.code))
+                for item, outcome in zip(items, outcomes, strict=True)
+            ]
+        )
         self.link.flush()
 
-    async def _submit(self, items: Sequence[Item]) -> list[Outcome]:
-        parts = [Parts(item.header, item.signature, item.payload, item.code) for item in items]
+    async def _submit(self, parts: Sequence[Submission]) -> list[Outcome]:
         origin = Origin(Way.LINK, self.link.peer)
         while True:
             try:
                 return await self._gate.submit(parts, origin)
             except NodeError as error:
                 if error.code is not Code.BUSY or self.link.over:
-                    return [Outcome(item.id, error.code) for item in items]
+                    return [Outcome(None, error.code) for _ in parts]
             await self._clock.sleep_ms(GATE_FULL_MS)
 
     def _learn(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
-        logs: set[bytes] = set()
         for item, outcome in zip(items, outcomes, strict=True):
-            self.faults += outcome.peer_fault
             self.useful += outcome.code is Code.STORED
             if outcome.code in EARLY:
                 self._keep_early(item)
-                if outcome.code is not Code.NOT_HOSTED:
-                    logs.add(_account_of(item.header))
-        for account in sorted(logs):
-            if account and account not in self._asked_logs:
-                _remember(self._asked_logs, account, EARLY_MAX)
-                self._spawn(self.find(FIND_ACCOUNT, account), "exchange.find")
+            self._deferred.note(item.id, outcome.code)
+        self._count_faults(outcomes)
+        self.recover_soon()
+
+    def _count_faults(self, outcomes: Iterable[Outcome]) -> None:
+        faults = [one.code for one in outcomes if is_fault(one.id, one.code, one.peer_fault)]
+        if faults:
+            self.blame(len(faults), faults[-1])
+
+    # --- what came too early -------------------------------------------------------------
 
     def _keep_early(self, item: Item) -> None:
         if len(self._early) < EARLY_MAX and item.id not in self._early:
             fits = self._early_bytes + _size(item) <= EARLY_BYTES_MAX
-            self._early[item.id] = item if fits else None
+            self._early[item.id] = _Early(_account_of(item.header), item if fits else None)
             self._early_bytes += _size(item) if fits else 0
 
     async def retry(self) -> int:
         """Try once more what came too early; how much of it is of use now."""
         early, self._early, self._early_bytes = self._early, {}, 0
         before = self.useful
-        kept = [item for item in early.values() if item is not None]
+        kept = [one.item for one in early.values() if one.item is not None]
         for at in range(0, len(kept), FRAME_RECORDS_MAX):
             await self._start_taking(kept[at : at + FRAME_RECORDS_MAX])
         if self.link.open:
-            await self.fetch([id_ for id_, item in early.items() if item is None])
+            await self.fetch([id_ for id_, one in early.items() if one.item is None])
         await self.settled()
         return self.useful - before
 
+    def recover_soon(self) -> None:
+        """Get what early records depend on, unless a comparison brings it anyway."""
+        if self._early and not self._recovering and not self.comparing:
+            self._recovering = True
+            self._spawn(self._recover(), "exchange.recover")
+
+    async def _recover(self) -> None:
+        try:
+            await self._clock.sleep_ms(EARLY_WAIT_MS)
+            while self._early and self.link.open and not self.comparing:
+                if await self.retry():
+                    continue
+                if not await self._find_logs():
+                    break
+        finally:
+            self._recovering = False
+
+    async def _find_logs(self) -> bool:
+        """Ask for the logs of early records' accounts, each once a link; False if all were."""
+        accounts = {one.account for one in self._early.values()} - {b""}
+        missing = sorted(accounts - self._asked_logs.keys())[:LOGS_AT_ONCE_MAX]
+        if len(self._asked_logs) + len(missing) > LOGS_ASKED_MAX:
+            return False
+        self._asked_logs.update(dict.fromkeys(missing))
+        await asyncio.gather(*(self.find(FIND_ACCOUNT, account) for account in missing))
+        return bool(missing)
+
     # --- asking --------------------------------------------------------------------------
 
-    def start_fetch(self, ids: Sequence[bytes]) -> asyncio.Task[None]:
-        """`fetch`, going on by itself."""
-        return self._spawn(self.fetch(ids), "exchange.fetch")
+    def wants(self, ids: Iterable[bytes]) -> list[bytes]:
+        """Those of the peer's `ids` that make sense to ask for now."""
+        return [
+            id_ for id_ in self._deferred.due(ids) if self._lost.get(id_, 0) < DELIVERIES_FAILED_MAX
+        ]
 
-    async def fetch(self, ids: Sequence[bytes]) -> None:
+    def not_refused(self, ids: Sequence[bytes]) -> list[bytes]:
+        """Those of `ids` for which the peer has not just said that it lacks the bytes.
+
+        The word is kept for one question: the next time it is asked again.
+        """
+        found = [id_ for id_ in ids if id_ not in self._refused]
+        for id_ in ids:
+            self._refused.pop(id_, None)
+        return found
+
+    def start_fetch(self, ids: Sequence[bytes], promised: bool = False) -> asyncio.Task[None]:
+        """`fetch`, going on by itself."""
+        return self._spawn(self.fetch(ids, promised), "exchange.fetch")
+
+    async def fetch(self, ids: Sequence[bytes], promised: bool = False) -> None:
         """Ask for records; returns when every answer has come (or the link ended)."""
         parts = [ids[at : at + IDS_PER_GET_MAX] for at in range(0, len(ids), IDS_PER_GET_MAX)]
-        await asyncio.gather(*(self._get(part) for part in parts))
+        await asyncio.gather(*(self._get(part, promised) for part in parts))
 
-    async def _get(self, ids: Sequence[bytes]) -> None:
+    async def _get(self, ids: Sequence[bytes], promised: bool) -> None:
         async with self._gets:
-            await self._answer_to(lambda: self.link.session.get(ids))
+            await self._answer_to(lambda: self.link.session.get(ids), promised)
 
     async def find(self, by: int, name: bytes) -> None:
         """Ask for an account's log, by its id or an account key; returns when it was taken in."""
         async with self._gets:
-            await self._answer_to(lambda: self.link.session.find(by, name))
+            await self._answer_to(lambda: self.link.session.find(by, name), promised=False)
+        await self.settled()
 
-    async def _answer_to(self, ask: Callable[[], int]) -> None:
+    async def _answer_to(self, ask: Callable[[], int], promised: bool) -> None:
         if not self.link.open:
             return
         number = ask()
-        if not number:
-            return
-        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._requests[number] = waiting
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._requests[number] = _Asked(done, promised)
         self.link.flush()
-        await waiting
+        await done
+
+    def _note_lost(self, ids: Sequence[bytes]) -> None:
+        """The peer advertised these and could not deliver them."""
+        for id_ in ids:
+            self._lost[id_] = self._lost.pop(id_, 0) + 1
+            if len(self._lost) > LOST_MAX:
+                del self._lost[next(iter(self._lost))]
+        faults, self._lost_count = divmod(self._lost_count + len(ids), LOST_PER_FAULT)
+        self.blame(faults, Code.SYNC_MALFORMED)
 
     def end(self) -> None:
         """The link is over: nobody waits for it any more."""
-        for waiting in self._requests.values():
-            if not waiting.done():
-                waiting.set_result(None)
+        for asked in self._requests.values():
+            if not asked.done.done():
+                asked.done.set_result(None)
         self._requests.clear()
 
     # --- offers --------------------------------------------------------------------------
@@ -198,19 +317,35 @@ class Exchange:
         """Answer an offer: ask for what is new or wanted, say what is true of the rest."""
         for id_ in event.ids:
             _remember(self.seen, id_, SEEN_MAX)
-        found = await self._db.read(lambda db: read.by_ids(db, event.ids))
-        wanted = [id_ for id_ in event.ids if id_ not in found or _lacks(found[id_])]
-        known = [Answer(id_, read.code_of(row)) for id_, row in found.items() if not _lacks(row)]
+        truth = await self.serve.truth(self.link.peer, event.ids)
+        known = [Answer(id_, code) for id_, code in truth.items() if code is not Code.WANTED]
         if known:
             self.link.session.ack(known)
             self.link.flush()
-        if wanted:
-            self.start_fetch(wanted)
+        wanted = [id_ for id_ in event.ids if truth.get(id_, Code.WANTED) is Code.WANTED]
+        self._offer(self.wants(wanted))
+
+    def _offer(self, ids: Sequence[bytes]) -> None:
+        if len(self._offers) + len(ids) > OFFERS_MAX:
+            self.link.behind.set()
+            return
+        self._offers.update(dict.fromkeys(ids))
+        if self._offers and not self._fetching_offers:
+            self._fetching_offers = True
+            self._spawn(self._fetch_offers(), "exchange.offers")
+
+    async def _fetch_offers(self) -> None:
+        try:
+            while self._offers and self.link.open:
+                ids, self._offers = list(self._offers), {}
+                await self.fetch(ids, promised=True)
+        finally:
+            self._fetching_offers = False
 
     async def take_peers(self, event: Peers) -> None:
         """Node records as hints: the gate judges them like any record."""
-        outcomes = await self._gate.submit(event.records, Origin(Way.LINK, self.link.peer))
-        self.faults += sum(outcome.peer_fault for outcome in outcomes)
+        async with self._room:
+            self._count_faults(await self._submit(event.records))
 
     async def ask_wanted(self) -> None:
         """Ask this peer once for every record whose bytes are wanted here."""
@@ -224,11 +359,7 @@ class Exchange:
             if not rows:
                 return
             after = rows[-1][0]
-            await self.fetch([id_ for _, id_ in rows])
-
-
-def _lacks(row: Row) -> bool:
-    return read.code_of(row) is Code.WANTED
+            await self.fetch([id_ for _, id_ in rows if id_ not in self._refused])
 
 
 def _size(item: Item) -> int:

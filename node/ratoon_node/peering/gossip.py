@@ -1,68 +1,146 @@
-"""Telling peers what is new: whole records to a few links, the ids alone to the others (R-77)."""
+"""Who is told what is new: whole records to a few links, ids to the rest, answers that changed.
+
+The few are chosen for different providers, so that a record leaves its provider at once. What
+this misses, comparing the sets brings (R-76).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from ratoon_node.fanout import Committed
 from ratoon_node.peering.neighbour import Neighbour
 from ratoon_node.peering.roster import Roster
-from ratoon_node.store import read
+from ratoon_node.peering.serve import Serve
+from ratoon_node.store import linked, read
 from ratoon_node.store.db import Db
 from ratoon_node.store.rows import Change, What
-from ratoon_protocol.frames import Packed
+from ratoon_protocol.frames import Outcome, Packed
 from ratoon_protocol.framing import pack_item
 from ratoon_protocol.kinds import Scope, kind_class
 from ratoon_protocol.record import Record
 
+#: Per account the nodes that stand for it.
+Hosts = Mapping[bytes, frozenset[bytes]]
+
 
 class Gossip:
-    """What is told of each commit. `push_links`: how many peers get records whole."""
+    """Tells neighbours of one commit after the other."""
 
     def __init__(
-        self, neighbours: Mapping[bytes, Neighbour], db: Db, roster: Roster, push_links: int
+        self,
+        own: bytes,
+        neighbours: Mapping[bytes, Neighbour],
+        admitted: Callable[[], frozenset[bytes]],
+        db: Db,
+        roster: Roster,
+        serve: Serve,
+        push_links: int,
     ) -> None:
+        self._own = own
         self._neighbours = neighbours
+        self._admitted = admitted
         self._db = db
         self._roster = roster
+        self._serve = serve
         self._push_links = push_links
 
     async def tell(self, commit: Committed) -> None:
-        """Tell every peer of a commit what it does not know from itself."""
+        """Pass on what a commit brought, and say what it changed."""
         if not self._neighbours:
             return
-        public: list[bytes] = []
+        public: list[Change] = []
         private: list[Change] = []
+        changed: list[Change] = []
         for change in commit.changes:
-            if change.what not in (What.ADDED, What.BYTES) or not change.member:
+            if change.what in (What.ACCOUNT, What.NODES):
                 continue
-            if kind_class(change.kind).scope is Scope.PRIVATE:
-                private.append(change)
-            else:
-                public.append(change.id)
+            scope = kind_class(change.kind).scope
+            if change.what in (What.STATUS, What.BYTES) and scope is not Scope.PRIVATE:
+                changed.append(change)
+            if change.what in (What.ADDED, What.BYTES) and change.member:
+                (private if scope is Scope.PRIVATE else public).append(change)
         if public:
-            parcels = _Parcels(commit.records)
-            eager = self._eager()
-            for neighbour in self._neighbours.values():
-                _tell_one(neighbour, public, parcels, neighbour in eager)
+            await self._tell_public(commit, public)
         for change in private:
             await self._tell_homes(commit, change)
+        if changed:
+            await self._answer_anew(changed)
+
+    async def _tell_public(self, commit: Committed, changes: Sequence[Change]) -> None:
+        packed = {
+            change.id: _packed(record)
+            for change in changes
+            if (record := commit.records.get(change.id)) is not None
+        }
+        hosts = await self._hosts(changes)
+        eager = self._eager()
+        for neighbour in list(self._neighbours.values()):
+            nodes, seen = neighbour.catchup.nodes, neighbour.exchange.seen
+            new = [
+                change.id
+                for change in changes
+                if change.id not in seen
+                and (not hosts or not nodes.isdisjoint(hosts[change.account]))
+            ]
+            whole = [packed[id_] for id_ in new if id_ in packed] if neighbour in eager else []
+            sent = {item.id for item in whole}
+            _tell_one(neighbour, whole, [id_ for id_ in new if id_ not in sent])
+
+    async def _hosts(self, changes: Sequence[Change]) -> Hosts:
+        """Who stands for the accounts, if any peer admits less than this node does."""
+        admitted = self._admitted()
+        if all(admitted <= one.catchup.nodes for one in self._neighbours.values()):
+            return {}
+        accounts = list(dict.fromkeys(change.account for change in changes))
+        return await self._db.read(partial(linked.hosts_of, accounts=accounts))
 
     async def _tell_homes(self, commit: Committed, change: Change) -> None:
-        nodes = await self._db.read(partial(read.hosts, account_=change.account))
+        """Private records go to the account's other present homes, and to nobody else."""
         record = commit.records.get(change.id)
-        for node in nodes:
+        if record is None:
+            return
+        nodes = await self._db.read(partial(read.homes, account_=change.account))
+        for node in sorted(nodes) if self._own in nodes else ():
             neighbour = self._neighbours.get(node)
-            if neighbour is not None and record is not None:
+            if neighbour is not None and record.id not in neighbour.exchange.seen:
                 neighbour.link.queue([_packed(record)])
+
+    async def _answer_anew(self, changes: Sequence[Change]) -> None:
+        """What is true of a record is another thing now: its homes counted on the old one."""
+        found = await self._db.read(partial(self._truths, changes))
+        for node, outcomes in found.items():
+            neighbour = self._neighbours.get(node)
+            if neighbour is None:
+                continue
+            if neighbour.link.session.can_send:
+                neighbour.link.session.ack(outcomes)
+            neighbour.link.flush()
+
+    def _truths(
+        self, changes: Sequence[Change], db: sqlite3.Connection
+    ) -> dict[bytes, list[Outcome]]:
+        """For each neighbour that is a home of an account: the answers that changed."""
+        found: dict[bytes, dict[bytes, Outcome]] = {}
+        truth = self._serve.truths(db, [change.id for change in changes])
+        accounts = {change.account for change in changes}
+        hosts = {account: read.hosts(db, account) for account in accounts}
+        for change in changes:
+            for node in hosts[change.account]:
+                if node in self._neighbours and change.id in truth:
+                    told = found.setdefault(node, {})
+                    told[change.id] = Outcome(change.id, truth[change.id])
+        return {node: list(told.values()) for node, told in found.items()}
 
     def _eager(self) -> set[Neighbour]:
         """The links that get records whole: different providers first, then the most useful."""
         chosen: list[Neighbour] = []
         providers: set[str | None] = set()
-        pairs = self._neighbours.items()
-        rest = sorted(pairs, key=lambda pair: (-pair[1].exchange.useful, pair[0]))
+        rest = sorted(
+            self._neighbours.items(), key=lambda pair: (-pair[1].exchange.useful, pair[0])
+        )
         late: list[Neighbour] = []
         for node, neighbour in rest:
             peer = self._roster.peers.get(node)
@@ -72,36 +150,15 @@ class Gossip:
         return set((chosen + late)[: self._push_links])
 
 
-class _Parcels:
-    """The records of one commit in wire form, each encoded once, if anybody needs it."""
-
-    def __init__(self, records: Mapping[bytes, Record]) -> None:
-        self._records = records
-        self._made: dict[bytes, Packed] = {}
-
-    def get(self, id_: bytes) -> Packed | None:
-        """A record; None if its bytes did not come with the commit."""
-        made = self._made.get(id_)
-        record = self._records.get(id_)
-        if made is None and record is not None:
-            made = self._made[id_] = _packed(record)
-        return made
-
-
-def _tell_one(neighbour: Neighbour, ids: Sequence[bytes], parcels: _Parcels, eager: bool) -> None:
-    seen, link = neighbour.exchange.seen, neighbour.link
-    fresh = [id_ for id_ in ids if id_ not in seen]
-    if not fresh:
-        return
-    if eager:
-        parcel = {id_: parcels.get(id_) for id_ in fresh}
-        link.queue([item for item in parcel.values() if item is not None])
-        fresh = [id_ for id_, item in parcel.items() if item is None]
-    if fresh and link.session.can_send:
-        link.session.have(fresh)
-    elif fresh:
+def _tell_one(neighbour: Neighbour, whole: Sequence[Packed], ids: Sequence[bytes]) -> None:
+    link = neighbour.link
+    if whole:
+        link.queue(whole)
+    if ids and link.session.can_send:
+        link.session.have(ids)
+        link.flush()
+    elif ids:
         link.behind.set()
-    link.flush()
 
 
 def _packed(record: Record) -> Packed:

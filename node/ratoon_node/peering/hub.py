@@ -1,7 +1,7 @@
-"""All links of a node: who is dialled, what a new link begins with, and who gets what is new.
+"""All links of a node: how one begins, what is done with it while it lasts, and how it ends.
 
-New records are pushed whole to a few links at different providers and only offered to the rest;
-what that misses, comparing the sets brings (R-60, R-77).
+Each open link is a `Neighbour`; what comes over it is handed to whoever deals with it. Comparing
+the sets, at the start and now and then, brings whatever else was missed (R-60, R-74 to R-79).
 """
 
 from __future__ import annotations
@@ -24,25 +24,33 @@ from ratoon_node.ingest.retention import horizon_ms
 from ratoon_node.ingest.submission import Origin, Way
 from ratoon_node.operate.own import OwnAccount
 from ratoon_node.peering.catchup import CatchUp
+from ratoon_node.peering.challenges import Challenges
+from ratoon_node.peering.clocks import Clocks
+from ratoon_node.peering.conduct import FAULTS_MAX, Conduct, Deferred
 from ratoon_node.peering.exchange import Exchange
 from ratoon_node.peering.gossip import Gossip
 from ratoon_node.peering.link import Link
 from ratoon_node.peering.neighbour import Neighbour
 from ratoon_node.peering.receipts import Receipts
+from ratoon_node.peering.replies import Replies
 from ratoon_node.peering.roster import Roster
 from ratoon_node.peering.serve import Serve
 from ratoon_node.peering.sets import Sets
+from ratoon_node.peering.wants import Wants
 from ratoon_node.peering.wire import Transport, Wire
+from ratoon_node.policy.verdict import Verdict
 from ratoon_node.runtime import Clock, Spawn, timeout_ms
 from ratoon_node.store import read
 from ratoon_node.store.db import Db
 from ratoon_node.store.rows import What
 from ratoon_node.telemetry import Metrics
-from ratoon_protocol.errors import Code, SyncError
+from ratoon_protocol import kinds
+from ratoon_protocol.errors import Code
 from ratoon_protocol.events import Answered, Closed, Event, Pushed, Ready
 from ratoon_protocol.frames import (
     Ack,
     Admitted,
+    Answer,
     Chain,
     Challenge,
     Find,
@@ -52,27 +60,20 @@ from ratoon_protocol.frames import (
     Reconcile,
     Reconciled,
 )
+from ratoon_protocol.identity import IdentityLog, parse_operation
 from ratoon_protocol.introduction import Introduced, Own, Side
 from ratoon_protocol.kinds import Capability, Scope
-from ratoon_protocol.limits import (
-    EPOCH_MS,
-    RECONCILE_FRAME_BYTES_MAX,
-)
-from ratoon_protocol.reconcile import Index, Reconciler, Window
+from ratoon_protocol.record import decode_payload
 from ratoon_protocol.session import PeerSession
 
 # How often equal sets are made sure of, while a link stays up.
 COMPARE_MS = 60_000
+# How seldom, while all they bring is refused here.
+COMPARE_MS_MAX = 3_600_000
 # Node records told to a new peer.
 PEERS_TOLD_MAX = 64
 # Time for a node that the operator adds to open a link.
 MEET_MS_MAX = 15_000
-# How often bytes that are due are asked of every peer.
-WANTED_ROUND_MS = 5000
-# Records asked for in one such round.
-WANTED_ROUND_RECORDS_MAX = 4096
-# Ids of one request answered at once, so that a large answer is never all in memory.
-ANSWER_IDS_MAX = 256
 # Time to look for one account at every peer.
 FIND_MS_MAX = 5000
 
@@ -129,24 +130,46 @@ class Hub:
         self._links = 0
         self._open: dict[Link, Neighbour] = {}  # also those that another link has replaced
         self._met: dict[Link, asyncio.Future[bytes]] = {}
-        self._gossip = Gossip(self.neighbours, db, roster, limits.push_links)
+        self.clocks = Clocks(clock, metrics)
+        own.clock_sound = self.clocks.sound
+        self._conduct = Conduct(clock)
+        self._deferred = Deferred(clock)
         self.serve = Serve(own.account, own.network, db, lambda: gate.policy, clock)
+        self._replies = Replies(own.account, db, sets, self.serve, clock)
+        self._challenges = Challenges(own.network, db, ledger, roster, clock, rng)
+        self._wants = Wants(self.neighbours, db, ledger, clock, spawn)
+        self._gossip = Gossip(
+            own.account,
+            self.neighbours,
+            lambda: sets.nodes,
+            db,
+            roster,
+            self.serve,
+            limits.push_links,
+        )
 
     def start(self) -> None:
         """Tell what is new, and keep asking for wanted bytes."""
         self._spawn(self._follow(self._fanout.subscribe()), "hub.gossip")
-        self._spawn(self._ask_wanted(), "hub.wanted")
+        self._spawn(self._wants.keep_asking(), "hub.wanted")
 
     # --- links ---------------------------------------------------------------------------
 
     async def accept(self, wire: Wire) -> None:
         """Take a link that another node dialled; returns when it has ended."""
-        await self._run(Side.ACCEPTOR, wire, None, None)
+        try:
+            await self._run(Side.ACCEPTOR, wire, None, None)
+        except NodeError as error:
+            log.info("link_refused", code=error.code.value)
 
     async def dial(self, address: str, expected: bytes | None = None) -> Closed | None:
         """Dial a node and stay until the link ends. Raises `NodeError` if nobody is there."""
         wire = await self._transport.dial(address)
         return await self._run(Side.DIALER, wire, address, expected)
+
+    def shuns(self, node: bytes) -> bool:
+        """Whether a node has to wait for its next link, because of what it did on the last."""
+        return self._conduct.paused(node)
 
     async def meet(self, address: str) -> bytes:
         """Dial an address; the account of the node there once a link to it is open.
@@ -184,34 +207,44 @@ class Hub:
         if self._links >= self._limits.links_max:
             await wire.close()
             raise NodeError(Code.BUSY, detail="links")
-        session = PeerSession(
-            side,
-            self._own.network,
-            await self._introduction(),
-            self._own.link_key,
-            self._rng.randbytes(32),
-            self._clock.monotonic_ms(),
-            expected,
-        )
-        link = Link(session, wire, self._clock, address, self._limits.queue_bytes_max)
-        if met is not None:
-            self._met[link] = met
         self._links += 1
+        link: Link | None = None
         try:
+            session = await self._session(side, expected)
+            link = Link(session, wire, self._clock, address, self._limits.queue_bytes_max)
+            if met is not None:
+                self._met[link] = met
             await link.run(self._handle, self._spawn)
         finally:
             self._links -= 1
-            self._met.pop(link, None)
-            self._forget(link)
+            if link is None:
+                await wire.close()
+            else:
+                self._met.pop(link, None)
+                self._forget(link)
         return link.closed
 
-    async def _introduction(self) -> Own:
-        """What this node shows of itself, as stored now."""
-        identity, node = await self._db.read(partial(read.introduction, account=self._own.account))
-        return Own(self._own.account, identity, node, self._own.device)
+    async def _session(self, side: Side, expected: bytes | None) -> PeerSession:
+        """A new end of a link that shows this node as stored now."""
+        account, network = self._own.account, self._own.network
+        try:
+            identity, node = await self._db.read(partial(read.introduction, account=account))
+        except sqlite3.Error as error:
+            raise NodeError(Code.BUSY, detail=str(error)) from error
+        own = Own(account, identity, node, self._own.device)
+        ephemeral = self._rng.randbytes(32)
+        now_ms = self._clock.monotonic_ms()
+        return PeerSession(side, network, own, self._own.link_key, ephemeral, now_ms, expected)
 
     async def _handle(self, link: Link, event: Event) -> None:
-        """Everything a session says, in order."""
+        """Everything a session says, in order; a store that fails ends the link."""
+        try:
+            await self._take(link, event)
+        except (NodeError, sqlite3.Error) as error:
+            log.error("link_cannot_go_on", error=repr(error))
+            link.close(Code.BUSY)
+
+    async def _take(self, link: Link, event: Event) -> None:
         if isinstance(event, Introduced):
             await self._introduced(link, event)
         elif isinstance(event, Ready):
@@ -226,23 +259,22 @@ class Hub:
 
     async def _introduced(self, link: Link, event: Introduced) -> None:
         """The peer proved an account, as its own records tell; see what the store knows of it."""
+        node = event.account
         blocked = self._gate.policy.blocked_nodes(self._clock.now_ms())
-        if event.account in blocked:
+        if blocked.get(node, Verdict.ACCEPT) >= Verdict.WITHHOLD or self._conduct.paused(node):
             link.close(Code.BLOCKED)
             return
-        if not self._prefer(link, event.account):
-            self._replaced(link)
-            return
-        if await self._ledger.note_link(event.account, link.address):
-            await self._roster.load()
-        origin = Origin(Way.LINK, event.account)
-        records = [*(record.encode() for record in event.identity), event.node.encode()]
-        await self._gate.submit(records, origin)
-        if not await self._db.read(
-            partial(_may_serve, account=event.account, key=event.device, network=self._own.network)
-        ):
+        # Before it may take the place of another link, and before anything of it is kept.
+        if not await self._db.read(partial(_may_serve, event=event, network=self._own.network)):
             link.close(Code.REVOKED)
             return
+        if not self._prefer(link, node):
+            self._replaced(link)
+            return
+        if await self._ledger.note_link(node, link.address):
+            await self._roster.load()
+        records = [*(record.encode() for record in event.identity), event.node.encode()]
+        await self._gate.submit(records, Origin(Way.LINK, node))
         counts = self._sets.state()
         head = await self._db.read(lambda db: read.account(db, self._own.account))
         link.session.welcome(
@@ -275,33 +307,48 @@ class Hub:
         if not self._prefer(link, link.peer):  # another one opened while this one was shaking hands
             self._replaced(link)
             return
-        exchange = Exchange(link, self._gate, self._db, self.serve, self._clock, self._spawn)
-        catchup = CatchUp(exchange, self._sets, self._db, self._own.account, event.admitted)
-        own_ms = horizon_ms(self._limits.horizon_days, self._clock.now_ms())
-        catchup.since_ms = max(event.hello.horizon_ms, own_ms)
-        neighbour = Neighbour(link, exchange, catchup)
+        neighbour = self._neighbour(link, event)
         self.neighbours[link.peer] = self._open[link] = neighbour
-        self._metrics.links.labels(link.session.side.name.lower()).inc()
-        log.info("link_open", peer=link.peer.hex()[:16], side=link.session.side.name.lower())
-        neighbour.tasks = [
-            self._spawn(self._answer(neighbour), "hub.answer"),
-            self._spawn(self._keep_equal(neighbour), "hub.keep_equal"),
-        ]
+        side = link.session.side.name.lower()
+        self._metrics.links.labels(side).inc()
+        log.info("link_open", peer=link.peer.hex()[:16], side=side)
+        self.clocks.heard(link.peer, event.skew_ms)
+        for work, name in (
+            (self._replies.keep_answering(neighbour), "hub.answer"),
+            (self._keep_equal(neighbour), "hub.keep_equal"),
+            (self._challenges.keep_asking(neighbour), "hub.challenge"),
+        ):
+            neighbour.start(work, name, self._spawn)
         told = [node.record for node in self._roster.nodes.values()][:PEERS_TOLD_MAX]
         link.session.send_peers(told)
         link.flush()
         if link in self._met and not self._met[link].done():
             self._met[link].set_result(link.peer)
 
+    def _neighbour(self, link: Link, event: Ready) -> Neighbour:
+        exchange = Exchange(
+            link, self._gate, self._db, self.serve, self._deferred, self._clock, self._spawn
+        )
+        catchup = CatchUp(
+            exchange, self._sets, self._db, self._clock, self._own.account, event.admitted
+        )
+        own_ms = horizon_ms(self._limits.horizon_days, self._clock.now_ms())
+        catchup.since_ms = max(event.hello.horizon_ms, own_ms)
+        return Neighbour(link, exchange, catchup)
+
     def _forget(self, link: Link) -> None:
         neighbour = self._open.pop(link, None)
-        if neighbour is not None:
-            if self.neighbours.get(link.peer) is neighbour:
-                del self.neighbours[link.peer]
-            neighbour.end()
-            self._metrics.links.labels(link.session.side.name.lower()).dec()
-            exchange = neighbour.exchange
-            self._spawn(self._score(link.peer, exchange), "hub.score")
+        if neighbour is None:
+            return
+        peer, exchange = link.peer, neighbour.exchange
+        if self.neighbours.get(peer) is neighbour:
+            del self.neighbours[peer]
+        neighbour.end()
+        self._metrics.links.labels(link.session.side.name.lower()).dec()
+        at_fault = link.closed is not None and link.closed.peers_fault
+        if at_fault or exchange.faults >= FAULTS_MAX:
+            self._conduct.pause(peer)
+        self._spawn(self._score(peer, exchange), "hub.score")
 
     async def _score(self, peer: bytes, exchange: Exchange) -> None:
         try:
@@ -319,117 +366,51 @@ class Hub:
             case Answered():
                 await exchange.take_answer(event)
             case Ack():
+                self._challenges.hear(neighbour, event.outcomes)
                 self._receipts.note(link.peer, event.outcomes)
             case Have():
                 await exchange.take_have(event)
             case Get() | Chain() | Find():
                 await neighbour.requests.put(event)
             case Reconcile():
-                await self._reconcile(neighbour, event)
+                await self._replies.reconcile(neighbour, event)
             case Reconciled():
                 if link.session.started(event.number):
                     neighbour.catchup.take_end(event.number)
             case Challenge():
-                proof = await self.serve.prove(event.nonce, event.id)
-                link.session.answer(event.nonce, event.id, proof)
-                link.flush()
+                await self._replies.challenge(neighbour, event)
+            case Answer():
+                await self._challenges.take(neighbour, event)
             case Admitted():
-                neighbour.catchup.nodes = event.accounts
-                self._compare_anew(neighbour)
+                neighbour.catchup.nodes = frozenset(event.accounts)
+                neighbour.compare_anew()
             case Peers():
-                self._spawn(exchange.take_peers(event), "hub.peers")
-
-    async def _reconcile(self, neighbour: Neighbour, frame: Reconcile) -> None:
-        """A message of a session: ours goes on, the peer's is answered within its CPU budget."""
-        link = neighbour.link
-        if link.session.started(frame.number):
-            neighbour.catchup.take(frame)
-            return
-        window = await self._window(neighbour, frame)
-        started_ms = self._clock.monotonic_ms()
-        try:
-            answer = Reconciler(window, RECONCILE_FRAME_BYTES_MAX).respond(frame.message)
-        except SyncError as error:
-            link.close(error.code)
-            return
-        now_ms = self._clock.monotonic_ms()
-        await self._clock.sleep_ms(neighbour.spend(now_ms, now_ms - started_ms))
-        link.session.proceed(frame._replace(message=answer))
-        link.flush()
-
-    async def _window(self, neighbour: Neighbour, frame: Reconcile) -> Window:
-        if frame.scope == Scope.PRIVATE:
-            account = frame.account or b""
-            nodes = await self._db.read(partial(read.hosts, account_=account))
-            if not {neighbour.link.peer, self._own.account} <= set(nodes):
-                return Window(Index())
-            return await self._sets.private(account)
-        since_ms = EPOCH_MS + frame.since_s * 1000 if frame.since_s else 0
-        return await self._sets.window(Scope(frame.scope), neighbour.catchup.nodes, since_ms)
-
-    async def _answer(self, neighbour: Neighbour) -> None:
-        """Answer requests one after the other, a part at a time."""
-        link = neighbour.link
-        while not link.over:
-            request = await neighbour.requests.get()
-            match request:
-                case Get():
-                    await self._answer_get(link, request)
-                case Chain():
-                    link.session.reply(request.request, await self.serve.chain(request))
-                case Find():
-                    link.session.reply(request.request, await self.serve.find(request))
-            link.flush()
-
-    async def _answer_get(self, link: Link, request: Get) -> None:
-        for at in range(0, len(request.ids), ANSWER_IDS_MAX):
-            part = request._replace(ids=request.ids[at : at + ANSWER_IDS_MAX])
-            items, absent = await self.serve.get(link.peer, part)
-            await link.writable()
-            last = at + ANSWER_IDS_MAX >= len(request.ids)
-            link.session.reply(request.request, items, absent, last)
-            link.flush()
+                await exchange.take_peers(event)
 
     # --- staying equal -------------------------------------------------------------------
 
     async def _keep_equal(self, neighbour: Neighbour) -> None:
-        """Compare at the start (whoever dialled), when something was dropped, and now and then."""
+        """Compare at the start (whoever dialled), when something was dropped, and now and then.
+
+        Less and less often while all that a comparison finds is refused here.
+        """
         link = neighbour.link
         if link.session.side is Side.ACCEPTOR:
-            await self._pause(neighbour, 2 * COMPARE_MS)
+            await neighbour.catchup.run_private()
+            await neighbour.exchange.ask_wanted()
+            await neighbour.pause(2 * COMPARE_MS)
+        pause_ms, asked = COMPARE_MS, link.session.side is Side.ACCEPTOR
         while link.open:
             link.behind.clear()
-            moved = await neighbour.catchup.run()
-            if moved:
-                log.info("compared", peer=link.peer.hex()[:16], records=moved)
-            await neighbour.exchange.ask_wanted()
-            await self._pause(neighbour, COMPARE_MS)
-
-    async def _pause(self, neighbour: Neighbour, ms: int) -> None:
-        try:
-            async with timeout_ms(ms):
-                await neighbour.link.behind.wait()
-        except TimeoutError:
-            pass
-
-    async def _ask_wanted(self) -> None:
-        """Ask every peer for bytes that are due; each round that fails doubles the wait."""
-        while True:
-            await self._clock.sleep_ms(WANTED_ROUND_MS)
-            if not self.neighbours:
-                continue
-            now_ms = self._clock.now_ms()
-            due = await self._db.read(
-                partial(read.wanted, due_ms=now_ms, after=0, limit=WANTED_ROUND_RECORDS_MAX)
-            )
-            if due:
-                try:
-                    await self._ledger.asked([number for number, _ in due])
-                except NodeError:
-                    continue  # the store cannot write: not now
-                ids = [id_ for _, id_ in due]
-                for neighbour in list(self.neighbours.values()):
-                    await neighbour.exchange.fetch(ids)
+            found = await neighbour.catchup.run()
+            if found.fetched or found.pushed:
+                peer = link.peer.hex()[:16]
+                log.info("compared", peer=peer, fetched=found.fetched, pushed=found.pushed)
+            if not asked:
+                await neighbour.exchange.ask_wanted()
+                asked = True
+            pause_ms = min(2 * pause_ms, COMPARE_MS_MAX) if found.fruitless else COMPARE_MS
+            await neighbour.pause(pause_ms)
 
     async def find(self, by: int, name: bytes) -> None:
         """Ask every peer for an account's log; returns when all have answered, or time is up."""
@@ -444,46 +425,76 @@ class Hub:
 
     def offer(self, ids: Sequence[bytes]) -> None:
         """Offer records to every peer: each says what it holds, and fetches what it lacks."""
+        self._spawn(self._offer(ids), "hub.offer")
+
+    async def _offer(self, ids: Sequence[bytes]) -> None:
+        public = list(await self._db.read(lambda db: self.serve.truths(db, ids)))
         for neighbour in self.neighbours.values():
-            if neighbour.link.session.can_send:
-                neighbour.link.session.have(ids)
+            if public and neighbour.link.session.can_send:
+                neighbour.link.session.have(public)
                 neighbour.link.flush()
 
     async def _follow(self, changes: Subscription) -> None:
         while True:
             commit = await changes.next()
-            if commit is None:
-                for neighbour in self.neighbours.values():
-                    neighbour.link.behind.set()
-                continue
-            if any(change.what is What.NODES for change in commit.changes):
-                await self._admission_changed(commit)
-            await self._gossip.tell(commit)
+            try:
+                await self._tell(commit)
+            except sqlite3.Error as error:  # comparing brings what was not told
+                log.error("gossip_fails", error=repr(error))
+                self._all_behind()
 
-    async def _admission_changed(self, commit: Committed) -> None:
-        if all(
-            change.account != self._own.account
-            for change in commit.changes
-            if change.what is What.NODES
-        ):
+    async def _tell(self, commit: Committed | None) -> None:
+        if commit is None:
+            self._all_behind()
             return
-        nodes = self._gate.admission.nodes
-        await self._sets.admit(nodes)
-        for neighbour in self.neighbours.values():
-            neighbour.link.session.admit(nodes)
-            self._compare_anew(neighbour)
-            neighbour.link.flush()
+        own = self._own.account
+        if any(one.what is What.NODES and one.account == own for one in commit.changes):
+            await self._admission_changed()
+        for change in commit.changes:
+            if change.kind == kinds.IDENTITY and change.account in self.neighbours:
+                await self._check_key(self.neighbours[change.account])
+        await self._gossip.tell(commit)
 
-    def _compare_anew(self, neighbour: Neighbour) -> None:
-        """The sets are others now, on both sides: whoever dialled compares them, for both."""
-        if neighbour.link.session.side is Side.DIALER:
+    def _all_behind(self) -> None:
+        for neighbour in self.neighbours.values():
             neighbour.link.behind.set()
 
+    async def _admission_changed(self) -> None:
+        """Other nodes are let in now; links to those that are not any more end."""
+        admission = self._gate.admission
+        await self._sets.admit(admission.nodes)
+        for node, neighbour in list(self.neighbours.items()):
+            link = neighbour.link
+            if not admission.admits(node):
+                link.close(Code.BLOCKED)
+                continue
+            link.session.admit(admission.nodes)
+            neighbour.compare_anew()
+            link.flush()
 
-def _may_serve(db: sqlite3.Connection, account: bytes, key: bytes, network: bytes) -> bool:
-    """Whether every operation known here still lets the key serve for the account."""
-    row = read.account(db, account)
-    if row is None:
-        return False
-    authority = load_log(db, account, row.n, network).authority(key)
+    async def _check_key(self, neighbour: Neighbour) -> None:
+        """A peer's identity is another one now: the key on the link may be revoked."""
+        event = neighbour.link.session.peer
+        assert event is not None, "an open link knows its peer"
+        if not await self._db.read(partial(_may_serve, event=event, network=self._own.network)):
+            neighbour.link.close(Code.REVOKED)
+
+
+def _may_serve(db: sqlite3.Connection, event: Introduced, network: bytes) -> bool:
+    """Whether every operation known, here or shown by the peer, lets its key serve.
+
+    A thief leaves out the operation that revokes the key; an owner shows one not yet here.
+    """
+    row = read.account(db, event.account)
+    log_ = IdentityLog(event.account, network)
+    if row is not None:
+        log_ = load_log(db, event.account, row.n, network)
+    log_.add_all(
+        [
+            parse_operation(found.id, found.header, decode_payload(found.payload))
+            for found in event.identity
+            if found.payload is not None
+        ]
+    )
+    authority = log_.authority(event.device)
     return not authority.marks and bool(authority.capabilities >> Capability.SERVE & 1)

@@ -68,6 +68,7 @@ class Receipts:
         self._noted: list[tuple[bytes, bytes, Code]] = []
         self._arrived = asyncio.Event()
         self._waits: dict[bytes, dict[asyncio.Event, None]] = {}
+        self._waiting = 0
         #: Offers records to every peer, which answers what it holds; the hub puts itself here.
         self.ask: Callable[[Sequence[bytes]], None] = lambda ids: None
 
@@ -102,24 +103,26 @@ class Receipts:
     async def wait(self, ids: Sequence[bytes], providers: int, wait_ms: int) -> dict[bytes, Counts]:
         """Return once `providers` different ones hold every record, or when the time is over."""
         found = await self.counts(ids)
-        if sum(map(len, self._waits.values())) + len(ids) > WAITS_MAX:
+        if self._waiting + len(found) > WAITS_MAX:
             return found
         event = asyncio.Event()
-        for id_ in ids:
+        for id_ in found:
             self._waits.setdefault(id_, {})[event] = None
+        self._waiting += len(found)
         try:
             async with timeout_ms(wait_ms):
                 ask_ms = ASK_MS
-                while lacking := [id_ for id_ in ids if found[id_].providers < providers]:
+                while lacking := [id_ for id_, n in found.items() if n.providers < providers]:
                     if not await self._answered(event, ask_ms):
                         self.ask(lacking)
                         ask_ms *= 2
-                    found = await self.counts(ids)
+                    found |= await self.counts(lacking)
         except TimeoutError:
-            found = await self.counts(ids)
+            pass
         finally:
-            for id_ in ids:
-                self._waits[id_].pop(event, None)
+            self._waiting -= len(found)
+            for id_ in found:
+                del self._waits[id_][event]
                 if not self._waits[id_]:
                     del self._waits[id_]
         return found
@@ -139,10 +142,14 @@ class Receipts:
         rows = await self._db.read(lambda db: _holders(db, ids))
         return {id_: self._count(rows.get(id_, set())) for id_ in ids}
 
+    def _lied(self, node: bytes) -> bool:
+        peer = self._roster.peers.get(node)
+        return peer is not None and peer.lied
+
     def _count(self, nodes: set[bytes]) -> Counts:
-        places = [self._of(node) for node in nodes]
+        places = [self._of(node) for node in nodes if not self._lied(node)]
         return Counts(
-            nodes=len(nodes),
+            nodes=len(places),
             providers=len({provider for provider, _ in places if provider}),
             countries=len({country for provider, country in places if provider and country}),
             unconfirmed=sum(not provider for provider, _ in places),

@@ -37,6 +37,8 @@ class Peer(NamedTuple):
     country: str | None
     useful: int
     faults: int
+    #: It claimed to hold what it could not prove: its acks count nothing.
+    lied: bool = False
 
 
 class NodeRecord(NamedTuple):
@@ -63,10 +65,10 @@ class Known(NamedTuple):
 def read_known(db: sqlite3.Connection) -> Known:
     """Peers, node records and the operator's entries as stored."""
     peers = [
-        Peer(node, address, bool(added), linked_ms, provider, country, useful, faults)
-        for node, address, added, linked_ms, provider, country, useful, faults in db.execute(
-            "SELECT node, address, added, linked_ms, provider, country, useful, faults FROM peer"
-            " ORDER BY added DESC, useful DESC, node"
+        Peer(node, address, bool(added), linked_ms, provider, country, useful, faults, bool(lied))
+        for node, address, added, linked_ms, provider, country, useful, faults, lied in db.execute(
+            "SELECT node, address, added, linked_ms, provider, country, useful, faults,"
+            " lied_ms IS NOT NULL FROM peer ORDER BY added DESC, useful DESC, node"
         )
     ]
     nodes = []

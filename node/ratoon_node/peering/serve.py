@@ -27,7 +27,6 @@ from ratoon_protocol.frames import (
 from ratoon_protocol.framing import pack_item
 from ratoon_protocol.kinds import Lane, Scope
 from ratoon_protocol.limits import CHAIN_HEADERS_MAX, OPERATION_DEPTH_MAX
-from ratoon_protocol.status import Status
 
 # Hosting records sent with one account's log: one a home, with room for ended ones.
 HOSTING_RECORDS_MAX = 32
@@ -107,64 +106,90 @@ class Serve:
         """Private records go to the account's present homes alone."""
         if kinds.kind_class(row.kind).scope is not Scope.PRIVATE:
             return True
-        nodes = read.hosts(db, read.account_id(db, row.account))
-        return peer in nodes and self._own in nodes
+        return {peer, self._own} <= set(read.homes(db, read.account_id(db, row.account)))
 
-    async def chain(self, frame: Chain) -> list[Packed]:
+    async def truth(self, peer: bytes, ids: Sequence[bytes]) -> dict[bytes, Code]:
+        """What is true now of those of `ids` that are here and the peer may know of (R-76)."""
+        return await self._db.read(lambda db: self.truths(db, ids, peer))
+
+    def truths(
+        self, db: sqlite3.Connection, ids: Sequence[bytes], peer: bytes | None = None
+    ) -> dict[bytes, Code]:
+        """`truth`, inside a read; without a peer for public records alone."""
+        masked = self._mask(db)
+        return {
+            id_: _code(row, masked)
+            for id_, row in read.by_ids(db, ids).items()
+            if self._may_have(db, peer or b"", row)
+        }
+
+    async def chain(self, frame: Chain) -> Answer:
         """Headers of one chain, newest first, from the heads asked for downwards."""
         limit = min(frame.limit, CHAIN_HEADERS_MAX)
 
         def load(db: sqlite3.Connection) -> list[Row]:
             if frame.lane >= Lane.SELF:
                 return []
-            if not frame.heads:
-                return read.chain_records(
-                    db, frame.account, frame.key, frame.lane, frame.from_seq, limit
-                )
-            return list(_walk_down(db, frame, limit))
+            if frame.heads:
+                return list(_walk_down(db, frame, limit))
+            whole = (frame.account, frame.key, frame.lane)
+            return read.chain_records(db, *whole, frame.from_seq, limit)
 
         rows = await self._db.read(load)
-        return [pack_item(row.header, row.signature, None, known=row.id) for row in rows]
+        legal = [Outcome(row.id, Code.LEGAL) for row in rows if read.code_of(row) is Code.LEGAL]
+        items = [
+            pack_item(row.header, row.signature, None, known=row.id)
+            for row in rows
+            if read.code_of(row) is not Code.LEGAL
+        ]
+        return items, legal
 
-    async def find(self, frame: Find) -> list[Packed]:
-        """An account's log: its homes' say-so first, then operations, then what else it logged.
+    async def find(self, frame: Find) -> list[bytes]:
+        """The ids of an account's log: its homes' operations and say-so, its own operations, then
+        what else it logged; not whom it hosts: that is its people's log.
 
-        Whom a node hosts is left out: that is its people's log and no part of what judges it.
+        Who never met a home cannot judge what it says without that home's own operations.
         """
 
-        def load(db: sqlite3.Connection) -> list[Packed]:
-            accounts = (
-                [frame.name]
-                if frame.by == FIND_ACCOUNT
-                else read.accounts_by_key(db, frame.name)[:1]
-            )
-            masked = self._mask(db)
-            return [
-                _pack(row, masked)
-                for account in accounts
-                for row in (
-                    *read.hosting_records(db, account, HOSTING_RECORDS_MAX),
-                    *read.log_records(db, account, LOG_RECORDS_MAX),
-                )
+        def load(db: sqlite3.Connection) -> list[bytes]:
+            account: bytes | None = frame.name
+            if frame.by != FIND_ACCOUNT:
+                account = next(iter(read.accounts_by_key(db, frame.name)), None)
+            if account is None:
+                return []
+            hosting = read.hosting_records(db, account, HOSTING_RECORDS_MAX)
+            nodes = dict.fromkeys(read.account_id(db, row.account) for row in hosting)
+            rows = [
+                *(row for node in nodes for row in read.identity_records(db, node)),
+                *hosting,
+                *read.log_records(db, account, LOG_RECORDS_MAX),
             ]
+            return list(dict.fromkeys(row.id for row in rows))
 
         return await self._db.read(load)
 
-    async def prove(self, nonce: bytes, id_: bytes) -> bytes | None:
+    async def prove(self, peer: bytes, nonce: bytes, id_: bytes) -> bytes | None:
         """The answer to a challenge: only who holds the payload can give it (R-79)."""
-        row = await self._db.read(lambda db: read.by_id(db, id_))
-        if row is None or row.payload is None or row.status is not Status.LIVE:
-            return None
-        return challenge_hash(self._network, nonce, row.payload)
+
+        def load(db: sqlite3.Connection) -> bytes | None:
+            stored = self.truths(db, [id_], peer).get(id_) is Code.STORED
+            row = read.by_id(db, id_)
+            return row.payload if row is not None and stored else None
+
+        payload = await self._db.read(load)
+        return None if payload is None else challenge_hash(self._network, nonce, payload)
+
+
+def _code(row: Row, masked: Mask) -> Code:
+    """What is true of a record here; the log is nobody's content, so no block hides it."""
+    code = read.code_of(row)
+    is_log = kinds.kind_class(row.kind).lane is Lane.LOG
+    return Code.WITHHELD if code is Code.STORED and not is_log and masked(row.account) else code
 
 
 def _pack(row: Row, masked: Mask) -> Packed:
     """A stored record as an item; a payload only where policy and status let it be read."""
-    code = read.code_of(row)
-    # The log is nobody's content: no block hides it.
-    is_log = kinds.kind_class(row.kind).lane is Lane.LOG
-    if code is Code.STORED and not is_log and masked(row.account):
-        code = Code.WITHHELD
+    code = _code(row, masked)
     if code is Code.STORED and row.payload is not None:
         return pack_item(row.header, row.signature, row.payload, known=row.id)
     if code is Code.STORED or row.bytes_state is Bytes.WANTED:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import partial
 
 from ratoon_node.fanout import Committed, Fanout, Subscription
 from ratoon_node.runtime import Spawn
-from ratoon_node.store import read
+from ratoon_node.store import linked, read
 from ratoon_node.store.db import Db
 from ratoon_node.store.rows import Change, What
 from ratoon_protocol.kinds import Scope, kind_class
@@ -37,7 +37,18 @@ class View:
 
     def __init__(self) -> None:
         self.indexes: dict[Scope, Index] = {scope: Index() for scope in PUBLIC_SCOPES}
+        #: Those that are carried, and those known here that are not.
         self.accounts: set[bytes] = set()
+        self._others: set[bytes] = set()
+
+    def knows(self, account: bytes) -> bool:
+        """Whether it is settled if the account belongs here."""
+        return account in self.accounts or account in self._others
+
+    def place(self, account: bytes, carried: bool) -> None:
+        """Settle whether an account belongs here."""
+        (self.accounts if carried else self._others).add(account)
+        (self._others if carried else self.accounts).discard(account)
 
     def put(self, changes: Iterable[Change]) -> None:
         """Follow journal lines of accounts in this view, in their order."""
@@ -61,8 +72,7 @@ def load_view(db: sqlite3.Connection, nodes: frozenset[bytes]) -> View:
     numbers = read.account_numbers(db)
     hosts = read.all_hosts(db)
     for account in numbers:
-        if account in nodes or not nodes.isdisjoint(hosts.get(account, ())):
-            view.accounts.add(account)
+        view.place(account, account in nodes or not nodes.isdisjoint(hosts.get(account, ())))
     whole = len(view.accounts) == len(numbers)
     chosen = None if whole else [numbers[account] for account in view.accounts]
     items: dict[Scope, list[tuple[int, bytes]]] = {scope: [] for scope in PUBLIC_SCOPES}
@@ -122,6 +132,26 @@ class Sets:
 
         return Window(await self._db.read(load))
 
+    async def account(self, account: bytes, nodes: Iterable[bytes]) -> Window:
+        """All public headers of one account, if both this node and `nodes` carry it."""
+        common = self._nodes & frozenset(nodes)
+
+        def load(db: sqlite3.Connection) -> Index:
+            row = read.account(db, account)
+            carried = not common.isdisjoint(linked.hosts_of(db, [account])[account])
+            return Index(
+                (seconds(member.created_ms), member.id)
+                for member in read.members(db, [row.n] if row and carried else [])
+                if kind_class(member.kind).scope is not Scope.PRIVATE
+            )
+
+        return Window(await self._db.read(load))
+
+    @property
+    def nodes(self) -> frozenset[bytes]:
+        """The nodes whose accounts these sets hold."""
+        return self._nodes
+
     def state(self) -> dict[Scope, tuple[int, bytes]]:
         """Count and fingerprint of every public scope, as this node admits."""
         return {scope: (len(index), index.digest()) for scope, index in self._own.indexes.items()}
@@ -156,32 +186,39 @@ class Sets:
                     again.add(change.account)
                 elif change.what is not What.NODES:
                     records.append(change)
-            self._put(records)
+            await self._place({change.account for change in records})
+            for _, view in self._views():
+                view.put(change for change in records if change.account in view.accounts)
             for account in sorted(again):
                 await self._load_account(account)
 
-    def _put(self, changes: Sequence[Change]) -> None:
-        self._own.accounts.update(change.account for change in changes)
-        self._own.put(changes)
-        for nodes, view in list(self._others.items()):
-            known = [change for change in changes if change.account in view.accounts]
-            added = sum(change.what is What.ADDED for change in changes)
-            if added > sum(change.what is What.ADDED for change in known):
-                del self._others[nodes]  # a new account: whose it is, the store knows
-            else:
-                view.put(known)
+    def _views(self) -> list[tuple[frozenset[bytes], View]]:
+        return [(self._nodes, self._own), *self._others.items()]
+
+    async def _place(self, accounts: set[bytes]) -> None:
+        """New accounts: whose they are, the store knows."""
+        new = {
+            account for _, view in self._views() for account in accounts if not view.knows(account)
+        }
+        if new:
+            hosts = await self._db.read(partial(linked.hosts_of, accounts=sorted(new)))
+            for nodes, view in self._views():
+                for account, standing in hosts.items():
+                    view.place(account, not nodes.isdisjoint(standing))
 
     async def _load_account(self, account: bytes) -> None:
         """Hosting of an account changed: its headers come in or go out."""
-        self._others.clear()
 
-        def load(db: sqlite3.Connection) -> tuple[bool, list[read.Member]]:
+        def load(db: sqlite3.Connection) -> tuple[frozenset[bytes], list[read.Member]]:
             row = read.account(db, account)
-            nodes = {*read.hosts(db, account), account}
-            return bool(nodes & self._nodes), list(read.members(db, [row.n] if row else []))
+            standing = linked.hosts_of(db, [account])[account]
+            return standing, list(read.members(db, [row.n] if row else []))
 
-        carried, members = await self._db.read(load)
-        self._own.put(
-            Change(0, What.STATUS, id_, account, kind, created_ms, carried, shown=False)
-            for kind, created_ms, id_ in members
-        )
+        standing, members = await self._db.read(load)
+        for nodes, view in self._views():
+            carried = not nodes.isdisjoint(standing)
+            view.place(account, carried)
+            view.put(
+                Change(0, What.STATUS, id_, account, kind, created_ms, carried, shown=False)
+                for kind, created_ms, id_ in members
+            )

@@ -134,7 +134,8 @@ CREATE TABLE peer (
   provider TEXT,                       -- as the operator confirmed it; NULL counts for nothing
   country TEXT,
   useful INTEGER NOT NULL DEFAULT 0,
-  faults INTEGER NOT NULL DEFAULT 0
+  faults INTEGER NOT NULL DEFAULT 0,
+  lied_ms INTEGER                      -- when it could not prove what it claimed to hold
 ) WITHOUT ROWID;
 CREATE TABLE ack (
   record INTEGER NOT NULL,
