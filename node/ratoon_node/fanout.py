@@ -15,6 +15,8 @@ from ratoon_protocol.record import Record
 
 # Commits a subscriber may lag behind before it has to catch up from the journal.
 COMMITS_WAITING_MAX = 256
+# Payload bytes that those commits may hold in memory.
+BYTES_WAITING_MAX = 32 * 1024 * 1024
 
 
 class Committed(NamedTuple):
@@ -23,23 +25,32 @@ class Committed(NamedTuple):
     changes: tuple[Change, ...]
     records: dict[bytes, Record]
 
+    @property
+    def size(self) -> int:
+        """Bytes of the payloads."""
+        return sum(len(record.payload or b"") for record in self.records.values())
+
 
 class Subscription:
     """One reader's queue. `missed` is set once commits were dropped from it."""
 
     def __init__(self, waiting_max: int) -> None:
-        self._queue: deque[Committed] = deque()
+        self._queue: deque[tuple[Committed, int]] = deque()
         self._waiting_max = waiting_max
+        self._bytes = 0
         self._ready = asyncio.Event()
         self.missed = False
 
-    def offer(self, commit: Committed) -> None:
-        """Append a commit, or drop all that wait when the reader is too slow."""
-        if len(self._queue) >= self._waiting_max:
+    def offer(self, commit: Committed, size: int) -> None:
+        """Append a commit of `size` bytes, or drop all that wait when the reader is too slow."""
+        full = len(self._queue) >= self._waiting_max or self._bytes > BYTES_WAITING_MAX
+        if full:
             self._queue.clear()
+            self._bytes = 0
             self.missed = True
         else:
-            self._queue.append(commit)
+            self._queue.append((commit, size))
+            self._bytes += size
         self._ready.set()
 
     @property
@@ -55,7 +66,9 @@ class Subscription:
         if self.missed:
             self.missed = False
             return None
-        return self._queue.popleft()
+        commit, size = self._queue.popleft()
+        self._bytes -= size
+        return commit
 
 
 class Fanout:
@@ -76,5 +89,6 @@ class Fanout:
 
     def publish(self, commit: Committed) -> None:
         """Tell everybody; called on the event loop, after the commit reached the disk."""
+        size = commit.size
         for subscription in self._subscriptions:
-            subscription.offer(commit)
+            subscription.offer(commit, size)

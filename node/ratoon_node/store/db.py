@@ -7,6 +7,7 @@ one hop. The simulation runs the same functions inline.
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Protocol, TypeVar, cast
@@ -92,8 +93,16 @@ def transaction(db: sqlite3.Connection, fn: Read[T], undone: Undone | None = Non
 
 
 def truncate_log(db: sqlite3.Connection) -> bool:
-    """Fold the write-ahead log back and cut the file, so that no old page image stays in it."""
-    return bool(db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0)
+    """Fold the write-ahead log back and cut the file, so that no old page image stays in it.
+
+    Not waiting for readers: nobody could write meanwhile. The caller comes again.
+    """
+    (wait_ms,) = db.execute("PRAGMA busy_timeout").fetchone()
+    db.execute("PRAGMA busy_timeout = 0")
+    try:
+        return bool(db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0)
+    finally:
+        db.execute(f"PRAGMA busy_timeout = {wait_ms}")
 
 
 class AioDb:
@@ -102,7 +111,8 @@ class AioDb:
     def __init__(self, writer: aiosqlite.Connection, readers: list[aiosqlite.Connection]) -> None:
         self._writer = writer
         self._readers = readers
-        self._next = 0
+        #: Functions that wait for each reader, or run on it.
+        self._reading = Counter[int]()
 
     @classmethod
     async def open(cls, path: Path, readers: int = 2, vfs: str | None = None) -> AioDb:
@@ -135,9 +145,13 @@ class AioDb:
         return await _run(self._writer, lambda db: transaction(db, fn, undone))
 
     async def read(self, fn: Read[T]) -> T:
-        """See `Db.read`; readers take turns."""
-        self._next = (self._next + 1) % len(self._readers)
-        return await _run(self._readers[self._next], fn)
+        """See `Db.read`; on the reader with the least to do, so that none waits for a long one."""
+        reader = min(range(len(self._readers)), key=self._reading.__getitem__)
+        self._reading[reader] += 1
+        try:
+            return await _run(self._readers[reader], fn)
+        finally:
+            self._reading[reader] -= 1
 
     async def checkpoint(self) -> bool:
         """See `Db.checkpoint`."""
