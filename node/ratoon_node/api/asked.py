@@ -16,6 +16,12 @@ from ratoon_protocol.limits import INT_MAX
 
 # JSON requests are small: a policy is read from disk, records come as MessagePack.
 JSON_BYTES_MAX = 64 * 1024
+# Of a body this much is nobody else's: one record of any kind, and all that most people send.
+BODY_OWN_BYTES_MAX = 128 * 1024
+# What is above that, of all requests together while they are read.
+BODIES_BYTES_MAX = 64 * 1024 * 1024
+# What is told whoever sends more than there is room for.
+BODIES_RETRY_MS = 1000
 # Items of a listing when the client does not say.
 LIMIT_DEFAULT = 20
 
@@ -26,21 +32,29 @@ async def body(request: web.Request, services: Services, bytes_max: int | None =
     """The whole body, within the bound of size and within the time for all of it.
 
     Raises `NodeError`: `empty`, `too_large` (before anything is read if the length was told),
-    `timeout`. The connection ends with the last two: what is left of the body is not worth it.
+    `timeout`, `busy` while others send too much at once. The connection ends with the last three:
+    what is left of the body is not worth it.
     """
     settings = services.node.settings
     most = min(bytes_max or settings.request_bytes_max, settings.request_bytes_max)
     if request.content_length is not None and request.content_length > most:
         raise _cut(request, Code.TOO_LARGE)
     data = bytearray()
+    shared = 0
     try:
         async with asyncio.timeout(settings.request_timeout_ms_max / 1000):
             async for chunk in request.content.iter_any():
-                data += chunk
-                if len(data) > most:
+                if len(data) + len(chunk) > most:
                     raise _cut(request, Code.TOO_LARGE)
+                if len(data) + len(chunk) > BODY_OWN_BYTES_MAX:
+                    if not services.bodies.take(len(chunk)):
+                        raise _cut(request, Code.BUSY, BODIES_RETRY_MS)
+                    shared += len(chunk)
+                data += chunk
     except TimeoutError:
         raise _cut(request, Code.TIMEOUT) from None
+    finally:
+        services.bodies.give(shared)
     if not data:
         raise NodeError(Code.EMPTY)
     return bytes(data)
@@ -50,9 +64,9 @@ async def body(request: web.Request, services: Services, bytes_max: int | None =
 CUT = web.RequestKey("cut", bool)
 
 
-def _cut(request: web.Request, code: Code) -> NodeError:
+def _cut(request: web.Request, code: Code, retry_ms: int | None = None) -> NodeError:
     request[CUT] = True
-    return NodeError(code)
+    return NodeError(code, retry_ms=retry_ms)
 
 
 async def json_body(request: web.Request, services: Services, type_: type[T]) -> T:

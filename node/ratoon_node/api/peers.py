@@ -7,11 +7,12 @@ from typing import Any
 from aiohttp import web
 
 from ratoon_node import __version__
+from ratoon_node.api import asked
 from ratoon_node.api.answers import answer
 from ratoon_node.api.ports import Services
 from ratoon_node.store import listed
 from ratoon_protocol.introduction import Side
-from ratoon_protocol.limits import VERSION
+from ratoon_protocol.limits import INT_MAX, VERSION
 
 
 class Peers:
@@ -36,11 +37,18 @@ class Peers:
         """The nodes known here: what they say of themselves, and what is known for sure.
 
         `provider` and `country` are what this operator confirmed, `says` is what they claim.
+        Those that he added come first; `next` is where to go on, null at the end.
         """
         node = self._services.node
+        after = asked.number(request, "after", 0, INT_MAX)
+        most = node.settings.page_records_max
+        limit = asked.number(request, "limit", most, most, 1)
+        added = {account for account, peer in node.roster.peers.items() if peer.added}
         known = {*node.roster.peers, *node.roster.nodes} - {node.own.account}
-        views = [peer_view(self._services, account) for account in sorted(known)]
-        return answer({"peers": views})
+        ordered = [*sorted(known & added), *sorted(known - added)]
+        views = [peer_view(self._services, account) for account in ordered[after : after + limit]]
+        more = after + limit < len(ordered)
+        return answer({"peers": views, "next": after + limit if more else None})
 
     async def replication(self, request: web.Request) -> web.Response:
         """Links, and count and fingerprint of every scope: equal ones hold equal records."""

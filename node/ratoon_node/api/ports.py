@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ratoon_node.api.rate import Rates
+from ratoon_node.api.rate import Rates, Room
 from ratoon_node.config import Settings
 from ratoon_node.fanout import Fanout
 from ratoon_node.ingest.gate import Gate
@@ -286,4 +286,5 @@ class Services:
     node: NodeParts
     feed: Feed
     rates: Rates
+    bodies: Room
     operator_token: str

@@ -46,6 +46,24 @@ class Rates:
         return len(self._paid_at_ms)
 
 
+class Room:
+    """Memory that many share: `take` what is needed, `give` it back."""
+
+    def __init__(self, most: int) -> None:
+        self._left = most
+
+    def take(self, size: int) -> bool:
+        """Whether there was room."""
+        if size > self._left:
+            return False
+        self._left -= size
+        return True
+
+    def give(self, size: int) -> None:
+        """No longer needed."""
+        self._left += size
+
+
 def network_of(address: str) -> str:
     """Who is charged for an address: itself, or its network for version 6."""
     try:

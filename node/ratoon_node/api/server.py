@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
+from ratoon_node.api import asked
 from ratoon_node.api.accounts import Accounts
 from ratoon_node.api.bundle import Bundles
 from ratoon_node.api.guard import Guard, Handler
@@ -15,7 +16,7 @@ from ratoon_node.api.pages import Pages
 from ratoon_node.api.peers import Peers
 from ratoon_node.api.ports import NodeParts, Services
 from ratoon_node.api.publish import Publishing
-from ratoon_node.api.rate import Rates
+from ratoon_node.api.rate import Rates, Room
 from ratoon_node.api.records import Records
 from ratoon_node.api.registration import Registrations
 from ratoon_node.api.stream import Streams
@@ -54,7 +55,8 @@ def make_app(
     clock = node.runtime.clock
     feed = Feed(node.db, node.fanout, clock, lambda: node.gate.policy)
     rates = Rates(node.settings.requests_per_minute_max)
-    services = Services(node, feed, rates, operator_token)
+    bodies = Room(max(asked.BODIES_BYTES_MAX, node.settings.request_bytes_max))
+    services = Services(node, feed, rates, bodies, operator_token)
     guard = Guard(services)
 
     @web.middleware

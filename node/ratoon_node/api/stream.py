@@ -144,19 +144,23 @@ class _Stream:
     # --- publishing ----------------------------------------------------------------------
 
     async def _publish(self, data: bytes) -> None:
+        """Answer one message; whoever does not read the answers is not read from either."""
+        try:
+            await self._send(msgpack.packb(await self._answer(data)))
+        finally:
+            self._room.release()
+
+    async def _answer(self, data: bytes) -> list[Any]:
         number: int | None = None
         try:
             number, items = batch.split_numbered(data)
             asked.charge(self._request, self._services, len(items) / RECORDS_PER_REQUEST)
             outcomes = await self._services.node.gate.submit(items, API)
-            answer: list[Any] = [number, [[one.id, one.code.value] for one in outcomes]]
+            return [number, [[one.id, one.code.value] for one in outcomes]]
         except DecodeError as error:
-            answer = [number, error.code.value, None]
+            return [number, error.code.value, None]
         except NodeError as error:
-            answer = [number, error.code.value, error.retry_ms]
-        finally:
-            self._room.release()
-        await self._send(msgpack.packb(answer))
+            return [number, error.code.value, error.retry_ms]
 
     # --- reading -------------------------------------------------------------------------
 

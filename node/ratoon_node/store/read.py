@@ -172,11 +172,6 @@ def homes(db: sqlite3.Connection, account_: bytes) -> tuple[bytes, ...]:
     return tuple(node for node in hosts(db, account_) if node in listed)
 
 
-def hosted_among(db: sqlite3.Connection, node: bytes, accounts: Sequence[bytes]) -> list[bytes]:
-    """Of `accounts` those that `node` hosts too."""
-    return [account_ for account_ in accounts if node in hosts(db, account_)]
-
-
 def followed_by_hosted(db: sqlite3.Connection, account_: bytes, node: bytes) -> bool:
     """Whether somebody whose home is `node` follows the account."""
     found = db.execute(
