@@ -28,12 +28,15 @@ class Origin(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """A record taken apart, as a link carries it. `code` says why a payload is missing."""
+    """A record taken apart, as a link carries it. `code` says why a payload is missing; `id` is
+    what the link made of the header, so that it is not hashed again.
+    """
 
     header: bytes
     signature: bytes
     payload: bytes | None
     code: Code | None = None
+    id: bytes = b""
 
 
 #: A whole encoded record, or its parts.
@@ -84,12 +87,12 @@ def read(item: Submission, origin: Origin, network: bytes, now_ms: int) -> Candi
     peer_fault = False
     if isinstance(item, Parts):
         try:
-            found = record.assemble(item.header, item.signature, item.payload)
+            found = record.assemble(item.header, item.signature, item.payload, item.id)
         except RecordError as error:
             if error.code is not Code.PAYLOAD_MISMATCH:
                 raise
             peer_fault = True
-            found = record.assemble(item.header, item.signature, None)
+            found = record.assemble(item.header, item.signature, None, item.id)
     else:
         found = record.decode_record(item)
     header = found.header

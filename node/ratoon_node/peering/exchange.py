@@ -161,7 +161,9 @@ class Exchange:
             await asyncio.wait(list(self._taking))
 
     async def _take(self, items: Sequence[Item]) -> None:
-        parts = [Parts(item.header, item.signature, item.payload, item.code) for item in items]
+        parts = [
+            Parts(item.header, item.signature, item.payload, item.code, item.id) for item in items
+        ]
         outcomes = await self._submit(parts)
         self._learn(items, outcomes)
         known = [

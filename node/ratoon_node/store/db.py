@@ -167,7 +167,7 @@ class AioDb:
 async def _run(connection: aiosqlite.Connection, fn: Read[T]) -> T:
     # aiosqlite offers one call a statement in public; `_execute` is what those are made of and
     # takes any function, which is what makes a batch cost one hop and not hundreds.
-    execute = cast(Callable[[Read[T], sqlite3.Connection], Awaitable[T]], connection._execute)
+    execute = cast("Callable[[Read[T], sqlite3.Connection], Awaitable[T]]", connection._execute)
     return await execute(fn, connection._conn)
 
 
