@@ -209,15 +209,14 @@ class OwnAccount:
         )
 
     async def publish(self, kind: int, body: Body, target: bytes | None = None) -> Record:
-        """Sign and store one record of this node. Raises `NodeError` if it was not stored."""
-        if not self.clock_sound():
-            raise NodeError(
-                Code.CLOCK, safe="This node's clock is wrong, so it signs nothing until it is set."
-            )
         """Sign and store one record of this node. Raises `NodeError` if it was not stored.
 
         Those who ask while a commit is under way share the next one: each waits for the disk.
         """
+        if not self.clock_sound():
+            raise NodeError(
+                Code.CLOCK, safe="This node's clock is wrong, so it signs nothing until it is set."
+            )
         wish = _Wish(kind, body, target)
         self._wishes.append(wish)
         async with self._turn:

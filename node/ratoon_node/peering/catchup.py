@@ -67,6 +67,8 @@ class CatchUp:
         #: What the peer admits, as it said last.
         self.nodes: frozenset[bytes] = frozenset(nodes)
         self.since_ms = 0
+        #: Whole comparisons that this side has finished on this link.
+        self.runs = 0
         #: What comparisons may cost, in whichever role.
         self.budget = Budget()
         self._responses: dict[int, asyncio.Queue[Reconcile | None]] = {}
@@ -100,6 +102,7 @@ class CatchUp:
             private = await self.run_private()
         finally:
             exchange.comparing = False
+        self.runs += 1
         exchange.recover_soon()
         fetched, pushed = fetched + private.fetched, pushed + private.pushed
         return Compared(fetched, pushed, exchange.useful - before)

@@ -319,8 +319,7 @@ class Hub:
             (self._challenges.keep_asking(neighbour), "hub.challenge"),
         ):
             neighbour.start(work, name, self._spawn)
-        told = [node.record for node in self._roster.nodes.values()][:PEERS_TOLD_MAX]
-        link.session.send_peers(told)
+        link.session.send_peers(self._roster.others(link.peer)[:PEERS_TOLD_MAX])
         link.flush()
         if link in self._met and not self._met[link].done():
             self._met[link].set_result(link.peer)

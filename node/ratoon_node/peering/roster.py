@@ -117,6 +117,10 @@ class Roster:
         """The nodes that the operator added, in order of their ids."""
         return tuple(sorted(node for node, peer in self.peers.items() if peer.added))
 
+    def others(self, peer: bytes) -> list[bytes]:
+        """Node records of all but this node and `peer`, which show their own on a link."""
+        return [one.record for one in self.nodes.values() if one.node not in (peer, self._own)]
+
     def start(self) -> None:
         """Follow the journal for node records."""
         self._spawn(self._follow(), "roster.follow")

@@ -23,6 +23,8 @@ from ratoon_protocol.limits import HANDSHAKE_MS_MAX, NOISE_MESSAGE_BYTES_MAX
 
 #: Where a node takes links, below its address.
 LINK_PATH = "/v1/link"
+# How long the end of a wire waits for the other side's word.
+CLOSE_MS_MAX = 2000
 # aiohttp refuses a message of exactly its limit.
 _MESSAGE_BYTES_BELOW = NOISE_MESSAGE_BYTES_MAX + 1
 
@@ -75,16 +77,20 @@ class SocketWire:
         return None
 
     async def close(self) -> None:
-        """See `Wire.close`."""
-        await self._socket.close()
+        """See `Wire.close`; a peer that does not answer is cut off."""
+        try:
+            async with timeout_ms(CLOSE_MS_MAX):
+                await self._socket.close()
+        except (OSError, TimeoutError):
+            pass  # the client has closed the connection under it
 
 
 class _PublicResolver(AbstractResolver):
     """Resolves names to public addresses only, so that no peer's record can point us inwards."""
 
-    def __init__(self, private: bool) -> None:
+    def __init__(self, private: bool, resolver: AbstractResolver) -> None:
         self._private = private
-        self._resolver = ThreadedResolver()
+        self._resolver = resolver
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -99,14 +105,27 @@ class _PublicResolver(AbstractResolver):
         await self._resolver.close()
 
 
+# Prefixes that carry an IPv4 address inside: compatible, mapped, NAT64 (also local), 6to4, Teredo.
+_TRANSITIONS = tuple(
+    ipaddress.ip_network(prefix)
+    for prefix in (
+        "::/96",
+        "::ffff:0:0/96",
+        "64:ff9b::/96",
+        "64:ff9b:1::/48",
+        "2002::/16",
+        "2001::/32",
+    )
+)
+
+
 def is_public(address: str) -> bool:
     """Whether an IP address belongs to the internet at large, through no transition prefix."""
     found = ipaddress.ip_address(address.split("%")[0])
-    if isinstance(found, ipaddress.IPv6Address):
-        inner = found.ipv4_mapped or found.sixtofour or (found.teredo and found.teredo[1])
-        nat64 = found in ipaddress.ip_network("64:ff9b::/96")
-        if inner or nat64:
-            return False
+    if isinstance(found, ipaddress.IPv6Address) and (
+        found.is_site_local or any(found in prefix for prefix in _TRANSITIONS)
+    ):
+        return False
     return found.is_global and not found.is_multicast
 
 
@@ -117,38 +136,45 @@ def link_url(address: str, private: bool) -> URL:
         url = URL(text)
         if url.scheme not in ("http", "https", "ws", "wss") or not url.host or url.user:
             raise ValueError("not an address of a node")
-        literal = _literal(url.host)
-        if literal is not None and not private and not is_public(literal):
-            raise ValueError("not a public address")
+        host = url.raw_host or ""
+        if _looks_like_ip(host):  # no name server is asked: what it spells must be plain
+            if not is_public(str(ipaddress.ip_address(host))) and not private:
+                raise ValueError("not a public address")
     except ValueError as error:
         raise NodeError(Code.BAD_ADDRESS, detail=str(error)) from error
     scheme = "wss" if url.scheme in ("https", "wss") else "ws"
     return url.with_scheme(scheme).with_path(LINK_PATH).with_query(None).with_fragment(None)
 
 
-def _literal(host: str) -> str | None:
-    try:
-        return str(ipaddress.ip_address(host))
-    except ValueError:
-        return None
+def _looks_like_ip(host: str) -> bool:
+    """As the HTTP client tells: what consists of digits and dots goes straight to the socket,
+    where `2130706433` and `127.1` are the machine itself.
+    """
+    return ":" in host or host.replace(".", "").isdigit()
 
 
 class SocketTransport:
-    """Dials WebSockets. `private`: also to loopback and private addresses (LAN, demo, tests)."""
+    """Dials WebSockets. `private`: also to loopback and private addresses (LAN, demo, tests).
 
-    def __init__(self, private: bool) -> None:
+    `resolver` finds the addresses of a name; whatever it finds, only public ones are dialled.
+    """
+
+    def __init__(self, private: bool, resolver: AbstractResolver | None = None) -> None:
         self._private = private
+        self._resolver = resolver
         self._client: aiohttp.ClientSession | None = None
 
     async def dial(self, address: str) -> Wire:
         """See `Transport.dial`. No redirects, no compression, a bounded time."""
         url = link_url(address, self._private)
         if self._client is None:
-            resolver = _PublicResolver(self._private)
+            resolver = _PublicResolver(self._private, self._resolver or ThreadedResolver())
             connector = aiohttp.TCPConnector(resolver=resolver, limit=0)
             trace = aiohttp.TraceConfig()
             trace.on_request_redirect.append(_refuse_redirect)
-            self._client = aiohttp.ClientSession(connector=connector, trace_configs=[trace])
+            self._client = aiohttp.ClientSession(
+                connector=connector, trace_configs=[trace], cookie_jar=aiohttp.DummyCookieJar()
+            )
         try:
             async with timeout_ms(HANDSHAKE_MS_MAX):
                 return SocketWire(
