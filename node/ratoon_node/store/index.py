@@ -88,3 +88,9 @@ def note_edit(db: sqlite3.Connection, record: int, post: bytes) -> None:
 def edits_of(db: sqlite3.Connection, post: bytes) -> list[int]:
     """The rows of what edits a post, by whomever."""
     return [number for (number,) in db.execute("SELECT record FROM edit WHERE post = ?", (post,))]
+
+
+def edits_gone(db: sqlite3.Connection, edit: Row) -> bool:
+    """Whether a record is an edit, its bytes once here, of a post that is deleted now."""
+    posts = db.execute("SELECT post FROM edit WHERE record = ?", (edit.n,))
+    return any(deleted(db, post, edit.account) for (post,) in posts.fetchall())
