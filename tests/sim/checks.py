@@ -42,7 +42,7 @@ def check_all(machines: Sequence[Machine], notes: Notes) -> None:
     _check_promises(machines, seen, notes)
     _check_thefts(seen, notes)
     _check_erased(left, seen, notes)
-    _check_receipts(machines, seen)
+    _check_receipts(machines, seen, notes)
 
 
 def _rows(machine: Machine) -> dict[bytes, Row]:
@@ -196,7 +196,7 @@ def _check_promises(
         for name, rows in seen.items():
             due = name in promise.machines or (promise.two_providers and not promise.private)
             if due and not _edit_of_gone_post(promise, seen):
-                _check_promise(name, promise, rows)
+                _check_promise(name, promise, rows, notes.may_lack_bytes(promise.id))
 
 
 def _edit_of_gone_post(promise: Promise, seen: dict[str, dict[bytes, Row]]) -> bool:
@@ -208,11 +208,11 @@ def _edit_of_gone_post(promise: Promise, seen: dict[str, dict[bytes, Row]]) -> b
     )
 
 
-def _check_promise(name: str, promise: Promise, rows: dict[bytes, Row]) -> None:
+def _check_promise(name: str, promise: Promise, rows: dict[bytes, Row], attacked: bool) -> None:
     stored = rows.get(promise.id)
     if stored is None:
         raise Broken(f"{name}: lost {kinds.name(promise.kind)} {promise.id.hex()[:12]}")
-    if _lacks(stored):
+    if _lacks(stored) and not attacked:
         raise Broken(f"{name}: lost the bytes of {_named(stored.id, stored)}")
 
 
@@ -275,7 +275,9 @@ def _check_files(machine: Machine, words: Iterable[bytes]) -> None:
 # --- receipts ------------------------------------------------------------------------------
 
 
-def _check_receipts(machines: Sequence[Machine], seen: dict[str, dict[bytes, Row]]) -> None:
+def _check_receipts(
+    machines: Sequence[Machine], seen: dict[str, dict[bytes, Row]], notes: Notes
+) -> None:
     """Whoever is counted as a holder holds: the bytes, or a reason why they are gone since."""
     names = {machine.account: machine.name for machine in machines}
     for machine in machines:
@@ -290,7 +292,7 @@ def _check_receipts(machines: Sequence[Machine], seen: dict[str, dict[bytes, Row
             if code != Code.STORED or names[node] not in seen:
                 continue
             held = seen[names[node]].get(id_)
-            if held is None or _lacks(held):
+            if held is None or (_lacks(held) and not notes.may_lack_bytes(id_)):
                 raise Broken(
                     f"{machine.name} counts {names[node]} as holder of {_named(id_, held)}"
                 )

@@ -216,6 +216,14 @@ class Machine:
             await life.node.close()
             life.put_away()
 
+    def abandon(self) -> None:
+        """Let go of the disk of a world that broke down."""
+        if self.life is not None:
+            self.life.power.survivors = None
+            self.life.db.shut()
+            self.life.put_away()
+            self.life = None
+
     # --- use -----------------------------------------------------------------------------
 
     async def call(self, request: Callable[[Node], Coroutine[Any, Any, T]]) -> T:

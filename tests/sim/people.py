@@ -30,6 +30,11 @@ from tests.sim.trace import Trace
 API = Origin(Way.API)
 # Longest wait for receipts that anybody asks for.
 WAIT_MS = 8000
+# Records in one request.
+PUBLISHED_MAX = 64
+# Posts that somebody brings along, and the length of each.
+PAST_POSTS_MAX = 300
+PAST_WORDS_MAX = 6000
 # What a home says when it does not know enough of the account yet.
 _INTRODUCE = {Code.UNKNOWN_ACCOUNT, Code.UNKNOWN_KEY, Code.PENDING, Code.NOT_HOSTED, Code.NOT_HOME}
 _AGAIN = _INTRODUCE | {Code.BUSY, Code.INTERNAL, Code.FUTURE, Code.RATE}
@@ -46,6 +51,29 @@ class Town:
     everybody: list[Person] = field(default_factory=list)
     #: Public posts that somebody has published: (id, account).
     posts: list[tuple[bytes, bytes]] = field(default_factory=list)
+    #: What thieves have signed with keys of people, and have not sent yet.
+    loot: list[tuple[Person, Record]] = field(default_factory=list)
+
+
+async def thieves(town: Town, rng: random.Random, clock: SimClock) -> None:
+    """Send what thieves have signed to homes of its victims, now and then, until cancelled."""
+    while True:
+        await clock.sleep_ms(rng.randrange(500, 4000))
+        if town.loot:
+            victim, signed = town.loot.pop(rng.randrange(len(town.loot)))
+            home = rng.choice(victim.homes)
+            try:
+                outcomes = await home.call(partial(publish, part=[signed]))
+            except (MachineDown, NodeError):
+                town.loot.append((victim, signed))
+            else:
+                code = outcomes[0].code.value
+                town.trace.say(f"a thief of {victim.name} {kinds.name(signed.header.kind)} {code}")
+
+
+async def publish(node: Node, part: Sequence[Record]) -> list[Outcome]:
+    """One request with some records."""
+    return await node.gate.submit([signed.encode() for signed in part], API)
 
 
 class Person:
@@ -65,6 +93,8 @@ class Person:
         self._words = 0
         self._posts: list[bytes] = []
         self._follows: dict[bytes, bool] = {}
+        self._stolen: list[bytes] = []
+        self._profiles: list[bytes] = []
         entropy = rng.randbytes(32)
         self._slot_key = phrase.slot_key(entropy)
         self._paper_key = phrase.account_key(entropy)
@@ -106,6 +136,7 @@ class Person:
     def _do_something(self) -> None:
         weighted: list[tuple[Callable[[], None], int]] = [
             (self.post, 40),
+            (self.bring_the_past, 1),
             (self.reply, 15),
             (self.follow, 12),
             (self.react, 8),
@@ -114,9 +145,11 @@ class Person:
             (self.edit, 6),
             (self.delete, 8),
             (self.replace_device, 2),
-            (self.suffer_theft, 2),
+            (self.suffer_theft, 4),
             (self.vanish, 1),
         ]
+        if self._stolen and self._rng.random() < 0.4:
+            weighted = [(self.say_stolen, 1)]
         acts, weights = zip(*weighted, strict=True)
         self._rng.choices(acts, weights)[0]()
 
@@ -131,8 +164,8 @@ class Person:
         self._words += 1
         return f"{self.name} says {self._words} {self._rng.randbytes(8).hex()}"
 
-    def _write(self, kind: int, body: dict, target: bytes | None = None) -> Record:
-        words = self._new_words()
+    def _write(self, kind: int, body: dict, target: bytes | None = None, more: str = "") -> Record:
+        words = self._new_words() + more
         signed = self._sign(kind, {"text": words, **body}, target)
         self._town.notes.words[signed.id] = words.encode()
         return signed
@@ -140,6 +173,12 @@ class Person:
     def post(self) -> None:
         """Say something."""
         self._posts.append(self._write(kinds.POST, {}).id)
+
+    def bring_the_past(self) -> None:
+        """Much at once: what somebody wrote elsewhere, more than links take in one go."""
+        for _ in range(self._rng.randrange(40, PAST_POSTS_MAX)):
+            more = self._rng.randbytes(self._rng.randrange(PAST_WORDS_MAX // 2)).hex()
+            self._posts.append(self._write(kinds.POST, {}, more=more).id)
 
     def reply(self) -> None:
         """Say something about what somebody said."""
@@ -151,7 +190,8 @@ class Person:
     def edit(self) -> None:
         """Say an old thing better."""
         if self._posts:
-            self._write(kinds.EDIT, {}, self._rng.choice(self._posts))
+            post = self._rng.choice(self._posts)
+            self._town.notes.edits[self._write(kinds.EDIT, {}, post).id] = post
 
     def delete(self) -> None:
         """Take back something that was said, whether or not it has arrived anywhere."""
@@ -178,7 +218,8 @@ class Person:
 
     def profile(self) -> None:
         """Be somebody else."""
-        self._sign(kinds.PROFILE, {"name": self.name, "bio": self._new_words()}, b"")
+        signed = self._sign(kinds.PROFILE, {"name": self.name, "bio": self._new_words()}, b"")
+        self._profiles.append(signed.id)
 
     def setting(self) -> None:
         """Something private, for the own homes only."""
@@ -197,6 +238,9 @@ class Person:
 
     def replace_device(self) -> None:
         """A new device; the old one is retired with all that it said."""
+        if self._stolen:
+            self.say_stolen()
+            return
         old, (device, row) = self._author, self._new_device()
 
         def change(draft: Draft) -> None:
@@ -209,9 +253,13 @@ class Person:
         self._author = self._writer(device)
 
     def suffer_theft(self) -> None:
-        """A thief signs with the device's key, beside its chain; then the owner says so."""
+        """A thief gets at the device's key and signs beside its chain; nobody notices yet."""
+        if self._author.chains:
+            self._stolen += self._thief(self._author)
+
+    def say_stolen(self) -> None:
+        """The owner notices: only what the owner's own chains hold is to count."""
         old, (device, row) = self._author, self._new_device()
-        stolen = self._thief(old)
 
         def change(draft: Draft) -> None:
             tips = {lane: [chain] for lane, chain in old.chains.items()}
@@ -220,28 +268,32 @@ class Person:
 
         revocation = self._operate(change).id
         self._author = self._writer(device)
-        self._town.notes.stolen.update(dict.fromkeys(stolen, revocation))
+        late = self._thief(old)
+        self._town.notes.stolen.update(dict.fromkeys([*self._stolen, *late], revocation))
+        self._stolen = []
 
     def _thief(self, owner: Author) -> list[bytes]:
+        """What the thief signs, on the owner's chain or on nothing, now or backdated."""
+        rng = self._rng
         chains = {
-            lane: self._rng.choice((chain, Chain(0, self._rng.randbytes(32), 0)))
+            lane: rng.choice((chain, Chain(7, rng.randbytes(32), 0)))
             for lane, chain in owner.chains.items()
         }
         thief = Author(owner.network, self.account, owner.key, self._slot_key, chains)
-        now_ms = self._clock.now_ms() - self._rng.choice((0, 60_000, 86_400_000))
-        found = []
-        for _ in range(self._rng.randrange(1, 4)):
-            signed = thief.sign(
-                kinds.POST, {"text": self._new_words()}, now_ms, self._rng.randbytes(16)
-            )
-            self.outbox.append(signed)
-            found.append(signed.id)
+        now_ms = self._clock.now_ms() - rng.choice((0, 60_000, 86_400_000))
+        signed = [
+            thief.sign(kinds.POST, {"text": self._new_words()}, now_ms, rng.randbytes(16))
+            for _ in range(rng.randrange(1, 4))
+        ]
         if self._posts:
-            targets = [self._rng.choice(self._posts)]
-            signed = thief.sign(kinds.DELETE, {"ids": targets}, now_ms, self._rng.randbytes(16))
-            self.outbox.append(signed)
-            found.append(signed.id)
-        return found
+            ids = [rng.choice(self._posts)]
+            self._town.notes.attacked.update(ids)
+            signed.append(thief.sign(kinds.DELETE, {"ids": ids}, now_ms, rng.randbytes(16)))
+        self._town.notes.attacked.update(self._profiles)
+        fake = {"name": "thief", "bio": self._new_words()}
+        signed.append(thief.sign(kinds.PROFILE, fake, now_ms, rng.randbytes(16), b""))
+        self._town.loot += [(self, one) for one in signed]
+        return [one.id for one in signed]
 
     def vanish(self) -> None:
         """Leave, and take everything along."""
@@ -284,9 +336,9 @@ class Person:
             if not homes:
                 return  # until they move
             home = self._rng.choice(homes) if self._rng.random() < 0.3 else homes[0]
-            part = [self.outbox[at] for at in range(min(len(self.outbox), 8))]
+            part = [self.outbox[at] for at in range(min(len(self.outbox), PUBLISHED_MAX))]
             try:
-                outcomes = await home.call(partial(self._publish, part=part))
+                outcomes = await home.call(partial(publish, part=part))
             except (MachineDown, NodeError, TimeoutError):
                 await self._clock.sleep_ms(self._rng.randrange(300, 4000))
                 continue
@@ -295,15 +347,12 @@ class Person:
             else:
                 await self._introduce(home, outcomes)
 
-    async def _publish(self, node: Node, part: Sequence[Record]) -> list[Outcome]:
-        return await node.gate.submit([signed.encode() for signed in part], API)
-
     async def _introduce(self, home: Machine, outcomes: Sequence[Outcome]) -> None:
         """The home does not know enough of the account: show it everything, or wait."""
         await self._clock.sleep_ms(self._rng.randrange(300, 4000))
         if any(outcome.code in _INTRODUCE for outcome in outcomes):
             try:
-                await home.call(lambda node: self._publish(node, self.operations))
+                await home.call(partial(publish, part=self.operations))
             except (MachineDown, NodeError):
                 return
 
@@ -313,7 +362,8 @@ class Person:
         left: list[Record] = []
         for signed, outcome in zip(part, outcomes, strict=True):
             code = outcome.code
-            self._town.trace.say(f"{self.name} {kinds.name(signed.header.kind)} {code.value}")
+            what = f"{self.name} {kinds.name(signed.header.kind)} {code.value}"
+            self._town.trace.say(f"{what} {outcome.detail}".rstrip())
             if code in _AGAIN:
                 left.append(signed)
                 continue

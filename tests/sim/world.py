@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +19,15 @@ from typing import Any
 
 import structlog
 
+from ratoon_node.app import Node
 from ratoon_node.errors import NodeError
 from tests.sim import checks
 from tests.sim.faults import Faults
 from tests.sim.loop import SimClock, run
-from tests.sim.machine import Machine, Site
+from tests.sim.machine import Machine, MachineDown, Site
 from tests.sim.network import Network, Weather
 from tests.sim.notes import Notes
-from tests.sim.people import Person, Town
+from tests.sim.people import Person, Town, thieves
 from tests.sim.trace import Trace
 
 # Simulated time from the last fault until all nodes must be equal: a dialer's longest pause,
@@ -81,6 +82,9 @@ class World:
         self.network = Network(self.loop, network_rng, self.trace)
         count = plan.nodes or self._rng.randrange(3, 6)
         self.machines = [self._machine(at, folder) for at in range(count)]
+        late = count > 3 and self._rng.random() < 0.4
+        #: Machines that are there from the beginning; the last may come later.
+        self.early = self.machines[:-1] if late else self.machines
         self.faults = Faults(
             random.Random(self._rng.random()), self.network, self.machines, self.trace
         )
@@ -102,23 +106,33 @@ class World:
 
     def _begin(self, work: Any, name: str) -> asyncio.Task[Any]:
         task = self.loop.create_task(work, name=name)
+        task.add_done_callback(self._ended)
         self._tasks.append(task)
         return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        """What goes wrong beside the course of things ends the world too."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.loop.call_exception_handler({"message": task.get_name(), "exception": error})
 
     # --- the course of things ------------------------------------------------------------
 
     async def run(self) -> Outcome:
         """All of it. Raises what a check raises."""
-        for machine in self.machines:
+        for machine in self.early:
             machine.start()
-        for machine in self.machines:
+        for machine in self.early:
             await machine.booted.wait()
-        await self._meet()
+        await self._meet(self.early)
+        await self._within(self._admit_all(), "nodes do not admit each other")
         for machine in self.machines:
             self._begin(self.faults.watch(machine), "world.watch")
         self._begin(checks.watch_bounds(self.machines), "world.bounds")
         people = await self._settle()
         lives = [self._begin(person.live(), "world.person") for person in people]
+        thief_clock = SimClock(self.loop)
+        thieving = thieves(self.town, random.Random(self._rng.random()), thief_clock)
+        lives.append(self._begin(thieving, "world.thieves"))
         await self._trouble(people)
         await self._mend()
         await self._come_to_rest(people, lives)
@@ -128,31 +142,56 @@ class World:
         await self._end()
         return outcome
 
-    async def _meet(self) -> None:
-        """Operators add each other's nodes, all of them or along a line."""
-        mesh = self._rng.random() < 0.7
-        for at, one in enumerate(self.machines):
-            for other in self.machines[at + 1 :] if mesh else self.machines[at + 1 : at + 2]:
+    async def _meet(self, machines: Sequence[Machine]) -> None:
+        """Operators add each other's nodes, all of them or along a line.
+
+        Nobody vouches for whom he only heard of: who comes late must meet somebody who added all.
+        """
+        mesh = self._rng.random() < 0.7 or self.early is not self.machines
+        for at, one in enumerate(machines):
+            for other in machines[at + 1 :] if mesh else machines[at + 1 : at + 2]:
                 await self._add_peer(one, other)
                 await self._add_peer(other, one)
 
+    async def _admit_all(self) -> None:
+        for machine in self.early:
+            subscription = machine.node.fanout.subscribe()
+            while len(machine.node.gate.admission.nodes) < len(self.early):
+                await subscription.next()
+            machine.node.fanout.unsubscribe(subscription)
+
     async def _add_peer(self, one: Machine, other: Machine) -> None:
-        node, site = one.node, other.site
-        while True:
+        """What an operator does, again and again until it works."""
+
+        async def add(node: Node) -> None:
+            site = other.site
+            account = await node.hub.meet(site.address)
+            await node.ledger.add_peer(account, site.address, site.provider, site.country)
+            await node.peers_changed()
+
+        while not (one.destroyed or other.destroyed):
             try:
-                account = await node.hub.meet(site.address)
+                await one.call(add)
                 break
-            except NodeError:
+            except (MachineDown, NodeError):
                 await asyncio.sleep(1)
-        await node.ledger.add_peer(account, site.address, site.provider, site.country)
-        await node.peers_changed()
+
+    async def _come_late(self) -> None:
+        """The last machine is switched on, empty, and meets one of the others."""
+        late = self.machines[-1]
+        if late.destroyed:
+            return
+        late.start()
+        await late.booted.wait()
+        left = [machine for machine in self.early if not machine.destroyed]
+        await self._meet([late, self._rng.choice(left)])
 
     async def _settle(self) -> list[Person]:
         """People come, each to one home or two."""
         for at in range(self.plan.people or self._rng.randrange(4, 9)):
             rng = random.Random(self._rng.random())
             clock = SimClock(self.loop, rng.randrange(-SKEW_MS_MAX, SKEW_MS_MAX))
-            homes = rng.sample(self.machines, rng.choice((1, 1, 2)))
+            homes = rng.sample(self.early, rng.choice((1, 1, 2)))
             person = Person(f"p{at}", self.town, rng, clock, homes)
             self.town.everybody.append(person)
             await person.settle()
@@ -164,10 +203,13 @@ class World:
         await asyncio.sleep(total_s / 2)
         if self._rng.random() < 0.5:
             await self._lose_provider(people)
+        if self.early is not self.machines:
+            self._begin(self._come_late(), "world.move")
         else:
             mover = self._rng.choice(people)
+            left = [machine for machine in self.machines if not machine.destroyed]
             if not mover.gone:
-                self._begin(mover.move([self._rng.choice(self.machines)]), "world.move")
+                self._begin(mover.move([self._rng.choice(left)]), "world.move")
         await asyncio.sleep(total_s / 2)
         breaking.cancel()
 
@@ -176,7 +218,7 @@ class World:
         await self.faults.destroy(provider)
         left = [machine for machine in self.machines if not machine.destroyed]
         for person in people:
-            if all(home.destroyed for home in person.homes):
+            if not person.gone and all(home.destroyed for home in person.homes):
                 self._begin(person.move([self._rng.choice(left)]), "world.move")
 
     async def _mend(self) -> None:
@@ -188,18 +230,25 @@ class World:
                 machine.life.calm()
         for machine in self.machines:
             if not machine.destroyed:
-                await machine.booted.wait()
+                await self._within(machine.booted.wait(), f"{machine.name} is not up")
 
     async def _come_to_rest(self, people: list[Person], lives: list[asyncio.Task[Any]]) -> None:
         """Nobody says anything new; what was said and waits goes out."""
         for task in self._tasks:
             if task.get_name() == "world.move":
-                await task
+                await self._within(task, "somebody still moves")
         for task in lives:
             task.cancel()
         for person in people:
-            await person.send_waiting()
+            await self._within(person.send_waiting(), f"{person.name} is not heard")
         self.trace.say("nobody says anything")
+
+    async def _within(self, work: Awaitable[Any], what: str) -> None:
+        try:
+            async with asyncio.timeout(QUIET_S_MAX):
+                await work
+        except TimeoutError:
+            raise checks.Broken(f"{what} {QUIET_S_MAX} s after the last fault") from None
 
     async def _wait_until_equal(self) -> None:
         began_s = self.loop.time()
@@ -274,6 +323,8 @@ def simulate(plan: Plan, folder: Path, listener: Any = None) -> Outcome:
         try:
             return run(live(), plan.seed)
         except Exception as error:
+            for machine in worlds[0].machines if worlds else ():
+                machine.abandon()
             lines = "\n".join(worlds[0].trace.lines) if worlds else ""
             again = f"python -m tests.sim --seed {plan.seed} --minutes {plan.minutes}"
             if plan.nodes:
