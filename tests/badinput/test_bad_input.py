@@ -23,6 +23,8 @@ from tests.node.peering.test_links import listening
 from tests.node.world import Clock, person, running
 
 CASES_MIN = 80
+# Peers that share the cases: one that sent them all would be cut off before the end.
+LIARS = 6
 LINK = Origin(Way.LINK, bytes(31) + b"p")
 NETWORK = b"ratoon\x00\x01"
 
@@ -108,8 +110,9 @@ async def test_by_link(tmp_path: Path, logged: list[dict[str, object]]) -> None:
     assert [line for line in logged if line["log_level"] in ("error", "critical")] == []
 
 
-async def test_over_a_real_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The peer's own words, by frames on a socket; the link stays up for all of them."""
+@pytest.mark.parametrize("part", range(LIARS))
+async def test_over_a_real_link(part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The peer's own words, by frames on a socket; a few of them do not end the link."""
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     async with running(tmp_path / "a", seed=11) as liar, town(tmp_path / "b") as (here, cases):
@@ -126,7 +129,7 @@ async def test_over_a_real_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             await liar.hub.meet(address)
             link = liar.hub.neighbours[here.node.own.account].link
             wrong = {}
-            for case in cases.values():
+            for case in list(cases.values())[part::LIARS]:
                 if case.link is None:
                     continue
                 item = pack_item(case.header, case.signature, case.payload)
