@@ -280,6 +280,10 @@ class IdentityLog:
             if not self._named[key]:
                 del self._named[key]
 
+    def drop_pending(self) -> None:
+        """Forget what waits for its path: for a caller that keeps only what has its place."""
+        self._pending.clear()
+
     def _keep_pending(self, ops: list[Operation]) -> None:
         """Those of keys seen here first: others can be made by anyone, to crowd them out."""
         ops.sort(key=lambda op: (op.signer not in self._named, op.id))

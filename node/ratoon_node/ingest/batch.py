@@ -56,7 +56,7 @@ def apply(
     ids = [item.record.id for item in candidates.values()]
     here = set(read.known(db, ids))
     tx.named |= index.named_among(db, ids)
-    judge = Judge(tx, accounts, Rulings(tx, accounts, policy), place, here, known - here)
+    judge = Judge(tx, accounts, Rulings(tx, accounts, policy), place, here, known)
     answers: dict[int, Answer] = {}
     waiting = sorted(candidates, key=lambda at: _FIRST.get(candidates[at].record.header.kind, 2))
     for _ in range(PASSES_MAX):

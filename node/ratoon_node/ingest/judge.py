@@ -63,7 +63,7 @@ class Judge:
         self._place = place
         #: Ids of the batch whose header is stored.
         self._here = here
-        #: Ids whose header was here when signatures were checked, and is no longer.
+        #: Ids whose header was here when signatures were checked: theirs were not.
         self._unchecked = unchecked
         self._shelf = Shelf(tx, accounts, place.now_ms)
         self._rejudge = Rejudge(tx, accounts, place.now_ms)
@@ -110,7 +110,7 @@ class Judge:
                     found[item.record.id] = known
                     continue
                 self._check_carried(item.record.header, nodes, item.origin)
-                self._check_purse(nodes, account, item.origin)
+                self._check_purse(nodes, account, item.origin, len(fresh))
             except RecordError as error:
                 found[item.record.id] = error
             else:
@@ -200,11 +200,14 @@ class Judge:
         # A node's own account pays for itself too: others may say that they host it.
         return (*nodes, account)
 
-    def _check_purse(self, nodes: tuple[bytes, ...], account: bytes, origin: Origin) -> None:
+    def _check_purse(
+        self, nodes: tuple[bytes, ...], account: bytes, origin: Origin, others: int
+    ) -> None:
+        """Whether somebody can pay for one more operation beside `others` that come with it."""
         payers = self._payers(nodes, account, origin)
         if payers:
             known = self._accounts.find(self._tx.db, account) is not None
-            self._purse.check(payers, Usage(0 if known else 1, 1))
+            self._purse.check(payers, Usage(0 if known else 1, 1 + others))
 
     def _charge(self, nodes: tuple[bytes, ...], account: bytes, origin: Origin, new: bool) -> None:
         payers = self._payers(nodes, account, origin)
@@ -307,6 +310,8 @@ class Judge:
         self._tx.want_no_more(stored.n)
         self._shelf.keep_decision(stored, decision)
         self._tx.log(What.BYTES, stored, view.id, in_set(stored.flags))
+        if header.kind == kinds.IDENTITY:
+            self._accounts.forget(view.id)  # made while the operation was not here
         if item.body is not None and bytes_state is Bytes.HERE:
             Standing(self._tx, view.id, self._place.now_ms).act(stored, item.body)
         return Outcome(stored.id, code_of(stored))

@@ -55,10 +55,7 @@ class Operations:
             answers[id_] = self._answer(view, item, change)
         if view is not None:
             self._follow(view, change, before)
-        if any(
-            added is not Added.HEAD and added is not Added.BRANCH for added in change.added.values()
-        ):
-            self._accounts.forget(account)  # the log holds what the store does not
+        log.drop_pending()  # not kept here, and anybody can make them
         return answers
 
     def _new_account(self, account: bytes, log: IdentityLog) -> AccountView:
