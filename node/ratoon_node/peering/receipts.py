@@ -155,11 +155,16 @@ class Receipts:
             unconfirmed=sum(not provider for provider, _ in places),
         )
 
-    def _of(self, node: bytes) -> tuple[str | None, str | None]:
+    def _of(self, node: bytes) -> tuple[str, str]:
         if node == self._own or node == b"":
-            return self._place.provider or "this node", self._place.country
+            return _spelled(self._place.provider) or "this node", _spelled(self._place.country)
         peer = self._roster.peers.get(node)
-        return (peer.provider, peer.country) if peer else (None, None)
+        return (_spelled(peer.provider), _spelled(peer.country)) if peer else ("", "")
+
+
+def _spelled(name: str | None) -> str:
+    """A provider or country as it is compared: one that is typed twice is still one."""
+    return " ".join((name or "").casefold().split())
 
 
 def _holders(db: sqlite3.Connection, ids: Sequence[bytes]) -> dict[bytes, set[bytes]]:

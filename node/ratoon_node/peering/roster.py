@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from functools import partial
 from typing import NamedTuple
 
 from ratoon_node.errors import NodeError
@@ -15,6 +16,7 @@ from ratoon_node.fanout import Fanout
 from ratoon_node.ingest.gate import Gate
 from ratoon_node.ingest.ledger import STORE_RETRY_MS, Ledger
 from ratoon_node.policy.admission import NODES_ADMITTED_MAX, Admission
+from ratoon_node.policy.engine import Policy
 from ratoon_node.policy.lists import ListEntry, Subject
 from ratoon_node.policy.verdict import Verdict
 from ratoon_node.runtime import Clock, Spawn
@@ -110,6 +112,8 @@ class Roster:
         self._clock = clock
         self._spawn = spawn
         self._loading = asyncio.Lock()
+        #: The policy that was made last, and the entries in it.
+        self._listed: tuple[Policy, list[ListEntry]] | None = None
         self.peers: dict[bytes, Peer] = {}
         self.nodes: dict[bytes, NodeRecord] = {}
 
@@ -135,11 +139,28 @@ class Roster:
             await self._load()
 
     async def _load(self) -> None:
-        known = await self._db.read(read_known)
+        while True:
+            base = self._gate.policy
+            known, policy, admission = await self._db.read(partial(self._make, base))
+            if self._gate.policy is base:
+                break  # else its file was read again meanwhile
         self.peers = {peer.node: peer for peer in known.peers}
         self.nodes = {node.node: node for node in known.nodes}
-        policy = self._gate.policy.with_entries(known.blocks)
+        self._listed = (policy, known.blocks)
         self._gate.policy = policy
+        before = self._gate.admission
+        self._gate.admission = admission
+        if admission.nodes != before.nodes:
+            try:
+                await self._ledger.admission_changed(self._own)
+            except NodeError:
+                self._gate.admission = before
+                raise
+
+    def _make(self, base: Policy, db: sqlite3.Connection) -> tuple[Known, Policy, Admission]:
+        """All of it off the event loop: long lists and many vouchers take a tenth of a second."""
+        known = read_known(db)
+        policy = base if (base, known.blocks) == self._listed else base.with_entries(known.blocks)
         blocked = [
             node
             for node, verdict in policy.blocked_nodes(self._clock.now_ms()).items()
@@ -155,14 +176,7 @@ class Roster:
             blocked=blocked,
             vouching=policy.budgets.vouching,
         )
-        before = self._gate.admission
-        self._gate.admission = admission
-        if admission.nodes != before.nodes:
-            try:
-                await self._ledger.admission_changed(self._own)
-            except NodeError:
-                self._gate.admission = before
-                raise
+        return known, policy, admission
 
     async def _follow(self) -> None:
         changes = self._fanout.subscribe()
