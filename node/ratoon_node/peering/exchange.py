@@ -144,7 +144,8 @@ class Exchange:
         """Hand a frame to the gate, once there is room for it, and read on."""
         for item in items:  # before the commit tells of them: they are not sent back
             _remember(self.seen, item.id, SEEN_MAX)
-            if item.payload is None:
+            # What is revoked there and not here will soon be the same: worth another question.
+            if item.payload is None and item.code is not Code.REVOKED:
                 _remember(self._refused, item.id, REFUSED_MAX)
         await self._room.acquire()
         task = self._spawn(self._take(items), "exchange.take")
