@@ -77,11 +77,8 @@ async def test_a_provider_typed_twice_is_one(tmp_path: Path) -> None:
         spellings = ("hetzner  online", " HETZNER ONLINE", "OVH")
         for other, provider in zip(others, spellings, strict=True):
             await node.ledger.add_peer(other, None, provider, "de")
-            node.receipts.note(other, [Outcome(post.id, Code.STORED)])
         await node.roster.load()
-        await node.receipts.wait([post.id], 2, 10_000)
-        await node.ledger.note_acks(
-            [(other, post.id, Code.STORED) for other in others], node.own.account
-        )
+        said = [(other, post.id, Code.STORED) for other in others]
+        await node.ledger.note_acks(said, node.own.account)
         counts = (await node.receipts.counts([post.id]))[post.id]
         assert (counts.nodes, counts.providers, counts.countries) == (4, 2, 1)
