@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from ratoon_node.runtime import Clock
 from ratoon_protocol.errors import TRANSIENT, Code
+from ratoon_protocol.introduction import Side
 
 # Faults on one link that end it: a broken disk has a few, a liar one a record.
 FAULTS_MAX = 32
@@ -21,6 +22,9 @@ PAUSED_MAX = 4096
 # Time to work on reconciliation messages of one peer out of every ten seconds.
 RECONCILE_CPU_MS_MAX = 2000
 RECONCILE_PERIOD_MS = 10_000
+# One link in so many is kept for nodes that this one dials: strangers who come by the dozen must
+# not cut it off from those it chose.
+DIALLED_SHARE = 4
 # Ids whose time has not come.
 DEFERRED_MAX = 65_536
 #: Refusals that are this node's own trouble.
@@ -84,6 +88,11 @@ class Deferred:
 def is_fault(id_: bytes | None, code: Code, peer_fault: bool) -> bool:
     """Whether an outcome is to the sender's blame: no honest node passes on what is not valid."""
     return peer_fault or (id_ is None and code not in TRANSIENT and code not in _OURS)
+
+
+def room_for(side: Side, links_max: int) -> int:
+    """Links there may be at once for one more to begin from this side."""
+    return links_max if side is Side.DIALER else links_max - links_max // DIALLED_SHARE
 
 
 class Budget:

@@ -26,7 +26,7 @@ from ratoon_node.operate.own import OwnAccount
 from ratoon_node.peering.catchup import CatchUp
 from ratoon_node.peering.challenges import Challenges
 from ratoon_node.peering.clocks import Clocks
-from ratoon_node.peering.conduct import FAULTS_MAX, Conduct, Deferred
+from ratoon_node.peering.conduct import FAULTS_MAX, Conduct, Deferred, room_for
 from ratoon_node.peering.exchange import Exchange
 from ratoon_node.peering.gossip import Gossip
 from ratoon_node.peering.link import Link
@@ -204,7 +204,7 @@ class Hub:
         expected: bytes | None,
         met: asyncio.Future[bytes] | None = None,
     ) -> Closed | None:
-        if self._links >= self._limits.links_max:
+        if self._links >= room_for(side, self._limits.links_max):
             await wire.close()
             raise NodeError(Code.BUSY, detail="links")
         self._links += 1
