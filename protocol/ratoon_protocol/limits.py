@@ -5,8 +5,8 @@ Both sides of a link must agree on these, so they are part of the version and no
 
 from __future__ import annotations
 
-# Version of the record format. 0 while bytes may still change, then 1.
-VERSION = 0
+# Version of the record format: frozen once five nodes had lost a provider and nothing else.
+VERSION = 1
 # The public network; a private one picks eight other bytes and shares nothing with it.
 NETWORK_PUBLIC = b"ratoon\x00\x01"
 

@@ -204,7 +204,7 @@ def decode_header(data):
     ask(len(data) <= 256, "too_large")
     row = decode(data, 1)
     ask(isinstance(row, list) and row and isinstance(row[0], int), "bad_type")
-    ask(row[0] == 0, "unsupported")
+    ask(row[0] == 1, "unsupported")
     ask(len(row) == 11, "bad_length")
     header = dict(zip(NAMES, row, strict=True))
     for name in ("kind", "seq", "created_ms", "payload_len"):

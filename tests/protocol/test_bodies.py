@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ratoon_protocol import bodies, codec, kinds
 from ratoon_protocol.bodies import References, check_body
 from ratoon_protocol.errors import Code, IdentityError, ProtocolError
+from ratoon_protocol.limits import VERSION
 from ratoon_protocol.record import Header
 from tests.protocol import vectors_bodies
 from tests.protocol.test_codec import ascii_keys, nested
@@ -22,7 +23,7 @@ UNKNOWN = 200 << 8 | 0x22
 
 
 def header(kind, slot=None):
-    return Header(0, NETWORK, kind, ACCOUNT, KEY.public, 1, None, CREATED_MS, slot, 64, bytes(32))
+    return Header(VERSION, NETWORK, kind, ACCOUNT, KEY.public, 1, None, CREATED_MS, slot, 64, bytes(32))
 
 
 def judge(case):

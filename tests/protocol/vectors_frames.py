@@ -69,7 +69,7 @@ A, B, C = sorted(name(word) for word in "abc")
 HEADER, SIGNATURE = b"a header, judged by the gate", bytes(range(64))
 ITEM = [HEADER, SIGNATURE, b"a payload", None]
 BARE = [HEADER, SIGNATURE, None, "withheld"]
-HELLO = [2, 0, NETWORK, "all", 1_577_836_800_000, A, B, 1_700_000_000_000, [3, 2, 1]]
+HELLO = [2, 1, NETWORK, "all", 1_577_836_800_000, A, B, 1_700_000_000_000, [3, 2, 1]]
 STATEMENT = [A, B, 2, 9, C, [2, 3, 5, 5]]
 
 VALID: list[tuple[str, str, list[Any]]] = [
@@ -125,10 +125,10 @@ INVALID: list[tuple[str, str, Any, str]] = [
     (R_INTRO, "intro with a record too large", [1, [bytes(66_000)], b"n", A, A + A], "too_large"),
     (R_HELLO, "hello of another version", [2, 9, "any shape"], "unsupported"),
     (R_HELLO, "hello without version", [2], "bad_frame"),
-    (R_HELLO, "hello with a word for a version", [2, "0", *HELLO[2:]], "bad_frame"),
+    (R_HELLO, "hello with a word for a version", [2, "1", *HELLO[2:]], "bad_frame"),
     (R_HELLO, "hello of one who carries less", [*HELLO[:3], "some", *HELLO[4:]], "unsupported"),
     (R_HELLO, "hello with a number for carry", [*HELLO[:3], 1, *HELLO[4:]], "bad_frame"),
-    (R_HELLO, "hello with a network of 7 bytes", [2, 0, NETWORK[:7], *HELLO[3:]], "bad_frame"),
+    (R_HELLO, "hello with a network of 7 bytes", [2, 1, NETWORK[:7], *HELLO[3:]], "bad_frame"),
     (R_HELLO, "hello with two counts", [*HELLO[:8], [1, 2]], "bad_frame"),
     (R_HELLO, "hello with four counts", [*HELLO[:8], [1, 2, 3, 4]], "too_many"),
     (R_HELLO, "admitted out of order", [3, B + A], "bad_frame"),

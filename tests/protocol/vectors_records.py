@@ -12,7 +12,7 @@ from typing import Any
 import msgpack
 
 from ratoon_protocol import keys, kinds
-from ratoon_protocol.limits import EPOCH_MS
+from ratoon_protocol.limits import EPOCH_MS, VERSION
 from ratoon_protocol.record import encode_payload, slot_id
 from tests.protocol.vectors_codec import Case, shown
 
@@ -37,7 +37,7 @@ def pack(value: Any) -> bytes:
 def header_of(payload: bytes, **changes: Any) -> list[Any]:
     """The fields of a good header of a post for `payload`, some of them changed."""
     digest = hashlib.sha256(payload).digest()
-    fields = (0, NETWORK, kinds.POST, ACCOUNT, KEY.public, 1, None, CREATED_MS, None)
+    fields = (VERSION, NETWORK, kinds.POST, ACCOUNT, KEY.public, 1, None, CREATED_MS, None)
     good = dict(zip(FIELDS, (*fields, len(payload), digest), strict=True))
     return list((good | changes).values())
 
@@ -121,17 +121,17 @@ def _shapes() -> Iterator[tuple[str, str, bytes, str]]:
 def _headers() -> Iterator[tuple[str, str, bytes, str]]:
     raw = pack(header_of(PAYLOAD))
     yield "R-24", "header of no bytes", signed_raw(b""), "empty"
-    yield "R-24", "header a map", signed_raw(pack({"version": 0})), "bad_type"
+    yield "R-24", "header a map", signed_raw(pack({"version": VERSION})), "bad_type"
     yield "R-24", "header an empty list", signed_raw(b"\x90"), "bad_type"
     yield "R-24", "ten fields", signed_raw(pack(header_of(PAYLOAD)[:10])), "bad_length"
     yield "R-24", "twelve fields", signed_raw(pack([*header_of(PAYLOAD), None])), "bad_length"
     yield "R-24", "a byte behind the header", signed_raw(raw + b"\0"), "trailing"
     yield "R-24", "list head of 16 bits", signed_raw(b"\xdc\x00\x0b" + raw[1:]), "non_canonical"
-    yield "R-24", "version in 8 bits", signed_raw(raw[:1] + b"\xcc\x00" + raw[2:]), "non_canonical"
+    yield "R-24", "version in 8 bits", signed_raw(raw[:1] + b"\xcc\x01" + raw[2:]), "non_canonical"
     yield "R-24", "above 256 bytes", record(network=bytes(256)), "too_large"
-    yield "R-24", "another version", record(version=1), "unsupported"
+    yield "R-24", "another version", record(version=VERSION + 1), "unsupported"
     yield "R-24", "another version with another shape", signed_raw(pack([2, 3])), "unsupported"
-    yield "R-24", "version as text", record(version="0"), "bad_type"
+    yield "R-24", "version as text", record(version="1"), "bad_type"
     for name in ("kind", "seq", "created_ms", "payload_len"):
         yield "R-24", f"{name} as text", record(**{name: "1"}), "bad_type"
         yield "R-24", f"{name} nil", record(**{name: None}), "bad_type"
