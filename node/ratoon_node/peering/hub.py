@@ -17,7 +17,6 @@ import structlog
 
 from ratoon_node.errors import NodeError
 from ratoon_node.fanout import Committed, Fanout, Subscription
-from ratoon_node.ingest.accounts import load_log
 from ratoon_node.ingest.gate import Gate
 from ratoon_node.ingest.ledger import Ledger
 from ratoon_node.ingest.retention import horizon_ms
@@ -27,6 +26,7 @@ from ratoon_node.peering.catchup import CatchUp
 from ratoon_node.peering.challenges import Challenges
 from ratoon_node.peering.clocks import Clocks
 from ratoon_node.peering.conduct import FAULTS_MAX, Conduct, Deferred, room_for
+from ratoon_node.peering.entry import may_serve
 from ratoon_node.peering.exchange import Exchange
 from ratoon_node.peering.gossip import Gossip
 from ratoon_node.peering.link import Link
@@ -60,10 +60,8 @@ from ratoon_protocol.frames import (
     Reconcile,
     Reconciled,
 )
-from ratoon_protocol.identity import IdentityLog, parse_operation
 from ratoon_protocol.introduction import Introduced, Own, Side
-from ratoon_protocol.kinds import Capability, Scope
-from ratoon_protocol.record import decode_payload
+from ratoon_protocol.kinds import Scope
 from ratoon_protocol.session import PeerSession
 
 # How often equal sets are made sure of, while a link stays up.
@@ -220,7 +218,6 @@ class Hub:
             if link is None:
                 await wire.close()
             else:
-                self._met.pop(link, None)
                 self._forget(link)
         return link.closed
 
@@ -265,7 +262,7 @@ class Hub:
             link.close(Code.BLOCKED)
             return
         # Before it may take the place of another link, and before anything of it is kept.
-        if not await self._db.read(partial(_may_serve, event=event, network=self._own.network)):
+        if not await self._db.read(partial(may_serve, event=event, network=self._own.network)):
             link.close(Code.REVOKED)
             return
         if not self._prefer(link, node):
@@ -336,6 +333,10 @@ class Hub:
         return Neighbour(link, exchange, catchup)
 
     def _forget(self, link: Link) -> None:
+        met = self._met.pop(link, None)
+        replaced = link.closed is not None and link.closed.code is Code.REPLACED
+        if met is not None and replaced and link.session.peer is not None and not met.done():
+            met.set_result(link.peer)  # the peer keeps another link of the two: it was met
         neighbour = self._open.pop(link, None)
         if neighbour is None:
             return
@@ -373,9 +374,8 @@ class Hub:
                 await neighbour.requests.put(event)
             case Reconcile():
                 await self._replies.reconcile(neighbour, event)
-            case Reconciled():
-                if link.session.started(event.number):
-                    neighbour.catchup.take_end(event.number)
+            case Reconciled() if link.session.started(event.number):
+                neighbour.catchup.take_end(event.number)
             case Challenge():
                 await self._replies.challenge(neighbour, event)
             case Answer():
@@ -475,25 +475,5 @@ class Hub:
         """A peer's identity is another one now: the key on the link may be revoked."""
         event = neighbour.link.session.peer
         assert event is not None, "an open link knows its peer"
-        if not await self._db.read(partial(_may_serve, event=event, network=self._own.network)):
+        if not await self._db.read(partial(may_serve, event=event, network=self._own.network)):
             neighbour.link.close(Code.REVOKED)
-
-
-def _may_serve(db: sqlite3.Connection, event: Introduced, network: bytes) -> bool:
-    """Whether every operation known, here or shown by the peer, lets its key serve.
-
-    A thief leaves out the operation that revokes the key; an owner shows one not yet here.
-    """
-    row = read.account(db, event.account)
-    log_ = IdentityLog(event.account, network)
-    if row is not None:
-        log_ = load_log(db, event.account, row.n, network)
-    log_.add_all(
-        [
-            parse_operation(found.id, found.header, decode_payload(found.payload))
-            for found in event.identity
-            if found.payload is not None
-        ]
-    )
-    authority = log_.authority(event.device)
-    return not authority.marks and bool(authority.capabilities >> Capability.SERVE & 1)

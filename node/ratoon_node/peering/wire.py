@@ -137,9 +137,10 @@ def link_url(address: str, private: bool) -> URL:
         if url.scheme not in ("http", "https", "ws", "wss") or not url.host or url.user:
             raise ValueError("not an address of a node")
         host = url.raw_host or ""
-        if _looks_like_ip(host):  # no name server is asked: what it spells must be plain
-            if not is_public(str(ipaddress.ip_address(host))) and not private:
-                raise ValueError("not a public address")
+        # Of numbers no name server is asked, so what they spell must be plain.
+        literal = ipaddress.ip_address(host) if _looks_like_ip(host) else None
+        if literal is not None and not private and not is_public(str(literal)):
+            raise ValueError("not a public address")
     except ValueError as error:
         raise NodeError(Code.BAD_ADDRESS, detail=str(error)) from error
     scheme = "wss" if url.scheme in ("https", "wss") else "ws"

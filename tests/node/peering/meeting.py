@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from ratoon_node.policy.verdict import Verdict
 from ratoon_node.store import read
 from ratoon_protocol.author import Draft, device_row, new_account
 from ratoon_protocol.errors import Code
+from ratoon_protocol.keys import AgreementKey
 from ratoon_protocol.record import Record
 from tests.node.world import EVERYTHING, Person, person, running
 
@@ -53,7 +55,7 @@ async def serving(
     folder: Path, seed: int, provider: str = "", **settings: Any
 ) -> AsyncIterator[tuple[Node, str]]:
     """A node and the address it listens at."""
-    folder.mkdir(exist_ok=True)
+    os.makedirs(folder, exist_ok=True)
     async with (
         running(folder, seed=seed, provider=provider, **settings) as node,
         listening(node) as address,
@@ -116,8 +118,6 @@ def at_home(node: Node, seed: int, *homes: Node) -> Person:
     """Somebody whose genesis lists homes."""
     who = someone(node, seed)
     network, author = node.settings.network_bytes, who.author
-    from ratoon_protocol.keys import AgreementKey
-
     agreement = AgreementKey(who.rng.randbytes(32))
     row = device_row(network, who.paper.public, author.key, agreement.public, EVERYTHING)
     draft = Draft(devices=[row], homes=[home.own.account for home in homes])
