@@ -74,7 +74,10 @@ class Standing:
             bytes_state = Bytes.ERASED  # of a gone post nobody has them any more (R-82)
         stored = self._tx.set_standing(stored, flags, stored.disposition, bytes_state, payload)
         self._want(before, stored)
-        self._tx.log(What.STATUS, stored, self._account, in_set(flags))
+        # Bytes that nobody was given while they were revoked count as new.
+        back = stored.status is Status.LIVE and bytes_state is Bytes.HERE
+        what = What.BYTES if back and before.status is not Status.LIVE else What.STATUS
+        self._tx.log(what, stored, self._account, in_set(flags))
         if stored.kind == kinds.DELETE and claimed != claims:
             self._judge_targets(stored)
         if stored.slot is not None:
@@ -176,7 +179,7 @@ class Standing:
     def _trim_edits(self, newest: Row) -> None:
         """Of edits the last versions stay for the history, of anything else none (R-85)."""
         old = self._tx.rows(
-            "account = ? AND slot = ? AND kind = ? AND payload IS NOT NULL"
+            f"account = ? AND slot = ? AND {index.COMPETES} AND kind = ? AND payload IS NOT NULL"
             " ORDER BY created_ms DESC, id DESC LIMIT -1 OFFSET ?",
             newest.account,
             newest.slot,

@@ -9,6 +9,8 @@ from ratoon_node.store.read import IDS_PER_QUERY_MAX
 from ratoon_node.store.rows import COLUMNS, Flag, Row, row
 
 _NO_CLAIM = int(Flag.REVOKED | Flag.CAPPED | Flag.VANISHED)
+#: As the index of slots has it.
+COMPETES = f"slot IS NOT NULL AND flags & {_NO_CLAIM} = 0"
 
 
 def competes(flags: int) -> bool:
@@ -21,8 +23,8 @@ def slot_winner(
 ) -> Row | None:
     """The highest (created_ms, id) that competes for a slot, row `but` left out."""
     found = db.execute(
-        f"SELECT {COLUMNS} FROM record WHERE account = ? AND slot = ? AND slot IS NOT NULL"
-        f" AND kind = ? AND flags & {_NO_CLAIM} = 0 AND n != ?"
+        f"SELECT {COLUMNS} FROM record WHERE account = ? AND slot = ? AND {COMPETES}"
+        " AND kind = ? AND n != ?"
         " ORDER BY created_ms DESC, id DESC LIMIT 1",
         (account, slot, kind, but),
     ).fetchone()
