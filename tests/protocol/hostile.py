@@ -52,7 +52,9 @@ class Hostile:
 
 
 def hello(**changed):
-    good = Hello(limits.VERSION, NETWORK, "all", 0, seed("head"), admitted_digest([]), NOW, (0, 0, 0))
+    good = Hello(
+        limits.VERSION, NETWORK, "all", 0, seed("head"), admitted_digest([]), NOW, (0, 0, 0)
+    )
     return good._replace(**changed)
 
 

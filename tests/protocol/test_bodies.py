@@ -23,7 +23,9 @@ UNKNOWN = 200 << 8 | 0x22
 
 
 def header(kind, slot=None):
-    return Header(VERSION, NETWORK, kind, ACCOUNT, KEY.public, 1, None, CREATED_MS, slot, 64, bytes(32))
+    return Header(
+        VERSION, NETWORK, kind, ACCOUNT, KEY.public, 1, None, CREATED_MS, slot, 64, bytes(32)
+    )
 
 
 def judge(case):
