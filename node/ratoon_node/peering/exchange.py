@@ -22,7 +22,7 @@ from ratoon_node.runtime import Clock, Spawn
 from ratoon_node.store import read
 from ratoon_node.store.db import Db
 from ratoon_protocol import record
-from ratoon_protocol.errors import Code, ProtocolError
+from ratoon_protocol.errors import TRANSIENT, Code, ProtocolError
 from ratoon_protocol.events import Answered, Pushed
 from ratoon_protocol.frames import FIND_ACCOUNT, Have, Item, Peers, record_bytes
 from ratoon_protocol.frames import Outcome as Answer
@@ -203,7 +203,9 @@ class Exchange:
     def _count_faults(self, outcomes: Iterable[Outcome]) -> None:
         faults = [one.code for one in outcomes if is_fault(one.id, one.code, one.peer_fault)]
         if faults:
-            self.blame(len(faults), faults[-1])
+            # A payload that does not fit is the peer's fault whatever becomes of the header.
+            of_record = faults[-1] in TRANSIENT or faults[-1] is Code.WANTED
+            self.blame(len(faults), Code.PAYLOAD_MISMATCH if of_record else faults[-1])
 
     # --- what came too early -------------------------------------------------------------
 

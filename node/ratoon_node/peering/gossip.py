@@ -82,7 +82,8 @@ class Gossip:
             new = [
                 change.id
                 for change in changes
-                if change.id not in seen
+                # A peer that has seen the record may have seen it without its bytes.
+                if (change.id not in seen or change.what is What.BYTES)
                 and (not hosts or not nodes.isdisjoint(hosts[change.account]))
             ]
             whole = [packed[id_] for id_ in new if id_ in packed] if neighbour in eager else []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from ratoon_node.fanout import Committed, Fanout, Subscription
@@ -23,6 +23,8 @@ from ratoon_protocol.reconcile import Index, Window
 
 #: Scopes that every node holds the same of.
 PUBLIC_SCOPES = (Scope.LOG, Scope.STATE, Scope.WINDOW)
+# Accounts that come in or go out one by one; for more the whole store is read.
+ACCOUNTS_TURNED_MAX = 1000
 # Indexes kept for peers that admit other nodes than this one does.
 OTHER_VIEWS_MAX = 4
 
@@ -88,6 +90,17 @@ def load_view(db: sqlite3.Connection, nodes: frozenset[bytes]) -> View:
     return view
 
 
+def _stood_for(db: sqlite3.Connection, nodes: Sequence[bytes]) -> set[bytes]:
+    """Nodes, and the accounts they say they host; stops at one too many."""
+    found = set(nodes)
+    for node in nodes:
+        left = ACCOUNTS_TURNED_MAX + 1 - len(found)
+        if left <= 0:
+            break
+        found.update(read.hosted(db, node, b"", left))
+    return found
+
+
 class Sets:
     """The views of one node. `nodes` are those it admits."""
 
@@ -103,15 +116,32 @@ class Sets:
     async def start(self, nodes: Iterable[bytes]) -> None:
         """Load from the store and follow the journal from there."""
         changes = self._fanout.subscribe()
-        await self.admit(nodes)
+        await self._load(frozenset(nodes))
         self._spawn(self._follow(changes), "sets.follow")
 
     async def admit(self, nodes: Iterable[bytes]) -> None:
-        """Other nodes are admitted now: everything is loaded again."""
+        """Other nodes are admitted now: the accounts they stand for come in or go out.
+
+        A stranger that links stands for few, and must not make this node read its whole store.
+        """
+        admitted = frozenset(nodes)
+        turned = sorted(admitted ^ self._nodes)
+        accounts = await self._db.read(partial(_stood_for, nodes=turned))
+        if len(accounts) > ACCOUNTS_TURNED_MAX:
+            await self._load(admitted)
+            return
         async with self._loading:
-            self._nodes = frozenset(nodes)
+            self._nodes = admitted
             self._others.clear()
-            self._own = await self._db.read(partial(load_view, nodes=self._nodes))
+            for account in sorted(accounts):
+                await self._load_account(account)
+
+    async def _load(self, nodes: frozenset[bytes]) -> None:
+        """Read everything again."""
+        async with self._loading:
+            self._nodes = nodes
+            self._others.clear()
+            self._own = await self._db.read(partial(load_view, nodes=nodes))
 
     async def window(self, scope: Scope, nodes: Iterable[bytes], since_ms: int) -> Window:
         """The set of a scope over what `nodes` and this node admit, from `since_ms` on."""
@@ -173,7 +203,7 @@ class Sets:
         while True:
             commit = await changes.next()
             if commit is None:
-                await self.admit(self._nodes)
+                await self._load(self._nodes)
             else:
                 await self._take(commit)
 

@@ -148,17 +148,17 @@ def linked(one: Node, other: Node) -> bool:
 class CountedWire:
     """A wire that counts what goes over it, both ways."""
 
-    def __init__(self, wire: Wire, counts: list[int]) -> None:
+    def __init__(self, wire: Wire, sizes: list[int]) -> None:
         self._wire = wire
-        self._counts = counts
+        self._sizes = sizes
 
     async def send(self, message: bytes) -> None:
-        self._counts[-1] += len(message)
+        self._sizes.append(len(message))
         await self._wire.send(message)
 
     async def receive(self) -> bytes | None:
         message = await self._wire.receive()
-        self._counts[-1] += len(message or b"")
+        self._sizes.append(len(message or b""))
         return message
 
     async def close(self) -> None:
@@ -166,16 +166,16 @@ class CountedWire:
 
 
 class CountingTransport:
-    """Counts the bytes of each wire that is dialled: one number a wire."""
+    """Notes the size of every message of each wire that is dialled, in order."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
-        self.counts: list[int] = []
+        self.wires: list[list[int]] = []
 
     async def dial(self, address: str) -> Wire:
         wire = await self._transport.dial(address)
-        self.counts.append(0)
-        return CountedWire(wire, self.counts)
+        self.wires.append([])
+        return CountedWire(wire, self.wires[-1])
 
     async def close(self) -> None:
         await self._transport.close()
