@@ -1,0 +1,63 @@
+"""A stranger's link does not make a node read its store; the sets are as if it had."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ratoon_node.ingest.submission import Origin, Way
+from ratoon_node.peering import sets
+from ratoon_protocol.errors import Code
+from tests.node.peering.test_links import until
+from tests.node.review.test_strangers import API, say_of_itself, someone
+from tests.node.world import join, running
+
+LINK = Origin(Way.LINK)
+
+
+async def test_nodes_come_in_and_go_out_without_reading_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("here", "other"):
+        (tmp_path / name).mkdir()
+    loads: list[frozenset[bytes]] = []
+    whole = sets.load_view
+
+    def counted(db, nodes):  # type: ignore[no-untyped-def]
+        loads.append(nodes)
+        return whole(db, nodes)
+
+    async with (
+        running(tmp_path / "here") as here,
+        running(tmp_path / "other", seed=2) as other,
+    ):
+
+        async def as_stored() -> bool:
+            async with here.sets._loading:
+                made = await here.db.read(lambda db: whole(db, here.sets.nodes))
+                found = {scope: (len(one), one.digest()) for scope, one in made.indexes.items()}
+                same = found == here.sets.state()
+            return same and here.sets.nodes == set(here.gate.admission.nodes)
+
+        monkeypatch.setattr(sets, "load_view", counted)
+        ann, bob = someone(here, 4), someone(here, 5)
+        await join(here, ann)
+        await here.gate.submit([ann.post("here").encode()], API)
+        await here.ledger.note_link(other.own.account, None)
+        await here.roster.load()
+        said = await say_of_itself(other, bob.account)
+        words = [bob.genesis.encode(), bob.post("there").encode()]
+        found = await here.gate.submit([*said, *words], LINK)
+        assert {one.code for one in found} == {Code.STORED}
+        await until(as_stored, here)
+        both = here.sets.state()
+        await here.ledger.remove_peer(other.own.account)
+        await here.roster.load()
+        await until(as_stored, here)
+        assert here.sets.state() != both
+        await here.ledger.note_link(other.own.account, None)
+        await here.roster.load()
+        await until(as_stored, here)
+        assert here.sets.state() == both
+        assert not loads
