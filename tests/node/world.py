@@ -108,9 +108,7 @@ async def running(
     keys = make_keys(chosen.network_bytes, rng.randbytes(32), rng, 1_700_000_000_000)
     db = await AioDb.open(folder / "ratoon.sqlite", vfs=vfs)
     transport = SocketTransport(private=True)
-    node = assemble(
-        chosen, runtime(clock, rng), db, keys, Policy.parse(policy.encode()), transport
-    )
+    node = assemble(chosen, runtime(clock, rng), db, keys, Policy.parse(policy.encode()), transport)
     await node.start()
     try:
         yield node
