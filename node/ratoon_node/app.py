@@ -80,7 +80,8 @@ class Node:
         )
 
     async def close(self) -> None:
-        """Stop every task, then the threads, then the store."""
+        """Say goodbye, stop every task, then the threads, then the store."""
+        await self.hub.close()
         await self.runtime.spawner.cancel_all()
         await self.transport.close()
         await self.runtime.close()

@@ -70,6 +70,8 @@ COMPARE_MS = 60_000
 COMPARE_MS_MAX = 3_600_000
 # Node records told to a new peer.
 PEERS_TOLD_MAX = 64
+# Time to tell all peers that this node ends.
+GOODBYES_MS_MAX = 2000
 # Time for a node that the operator adds to open a link.
 MEET_MS_MAX = 15_000
 # Time to look for one account at every peer.
@@ -150,6 +152,17 @@ class Hub:
         """Tell what is new, and keep asking for wanted bytes."""
         self._spawn(self._follow(self._fanout.subscribe()), "hub.gossip")
         self._spawn(self._wants.keep_asking(), "hub.wanted")
+
+    async def close(self) -> None:
+        """Tell every peer that this node ends; returns when that is said, or after a moment."""
+        links = list(self._open)
+        for link in links:
+            link.close(Code.SHUTDOWN)
+        try:
+            async with timeout_ms(GOODBYES_MS_MAX):
+                await asyncio.gather(*(link.ended.wait() for link in links))
+        except TimeoutError:
+            log.info("goodbyes_cut_off")
 
     # --- links ---------------------------------------------------------------------------
 
@@ -274,10 +287,11 @@ class Hub:
         await self._gate.submit(records, Origin(Way.LINK, node))
         counts = self._sets.state()
         head = await self._db.read(lambda db: read.account(db, self._own.account))
+        link.admitted = self._gate.admission.nodes
         link.session.welcome(
             horizon_ms=horizon_ms(self._limits.horizon_days, self._clock.now_ms()),
             identity_head=(head.head if head else None) or bytes(32),
-            admitted=self._gate.admission.nodes,
+            admitted=link.admitted,
             clock_ms=self._clock.now_ms(),
             counts=(counts[Scope.LOG][0], counts[Scope.STATE][0], counts[Scope.WINDOW][0]),
         )
@@ -316,6 +330,8 @@ class Hub:
             (self._challenges.keep_asking(neighbour), "hub.challenge"),
         ):
             neighbour.start(work, name, self._spawn)
+        if link.admitted != self._gate.admission.nodes:  # it changed while they shook hands
+            link.session.admit(self._gate.admission.nodes)
         link.session.send_peers(self._roster.others(link.peer)[:PEERS_TOLD_MAX])
         link.flush()
         if link in self._met and not self._met[link].done():

@@ -36,6 +36,10 @@ class Link:
         self.session = session
         self.address = address
         self.closed: Closed | None = None
+        #: Set when the wire is closed and nothing more happens.
+        self.ended = asyncio.Event()
+        #: The nodes that this side said it lets in, when it said hello.
+        self.admitted: tuple[bytes, ...] = ()
         #: Something for this peer was dropped: only a reconciliation makes it whole again.
         self.behind = asyncio.Event()
         self._wire = wire
@@ -110,6 +114,7 @@ class Link:
             watch.cancel()
             await self._say_goodbye(writer)
             await self._wire.close()
+            self.ended.set()
 
     async def _say_goodbye(self, writer: asyncio.Task[None]) -> None:
         """Let what is still to be sent go out: the peer learns from it why the link ends."""

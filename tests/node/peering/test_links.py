@@ -97,3 +97,19 @@ async def test_two_fresh_nodes_become_equal(tmp_path: Path) -> None:
         assert counts[late.id].providers == 2
         ann.sign(kinds.DELETE, {"ids": [posts[0].id]})
         assert equal(a, b)
+
+
+async def test_a_node_that_ends_says_so(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    async with (
+        running(tmp_path / "b", seed=2) as b,
+        listening(b) as at_b,
+    ):
+        async with running(tmp_path / "a", seed=1) as a:
+            await a.hub.meet(at_b)
+            await until(lambda: a.own.account in b.hub.neighbours, b)
+            link = b.hub.neighbours[a.own.account].link
+        await asyncio.wait_for(link.ended.wait(), 10)
+        assert link.closed is not None
+        assert (link.closed.code, link.closed.by_peer) == ("shutdown", True)
