@@ -95,7 +95,8 @@ async def test_peers_are_listed_in_parts(tmp_path: Path) -> None:
             else:
                 await ledger.note_link(account, None)
         await roster.load()
-        found, after = [], 0
+        found: list[bytes] = []
+        after: int | None = 0
         while after is not None:
             _, body = await place.get(f"/v1/peers?after={after}")
             assert len(body["peers"]) <= 10

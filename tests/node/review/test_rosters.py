@@ -31,7 +31,7 @@ async def test_lists_are_compiled_off_the_loop_and_only_when_they_changed(
     where: list[bool] = []
     compiled = Policy.with_entries
 
-    def watched(self: Policy, entries):  # type: ignore[no-untyped-def]
+    def watched(self: Policy, entries):
         try:
             asyncio.get_running_loop()
             where.append(True)
@@ -56,7 +56,7 @@ async def test_a_policy_read_while_the_roster_loads_is_not_lost(
         fresh = Policy.parse(b'[lists.block]\naccounts = ["%s"]\n' % entry(2).entity.encode())
         made = type(node.roster)._make
 
-        def slow(self, base, db):  # type: ignore[no-untyped-def]
+        def slow(self, base, db):
             found = made(self, base, db)
             if base is not fresh:
                 node.gate.policy = fresh  # as if the operator had it read again just now

@@ -24,7 +24,7 @@ async def test_nodes_come_in_and_go_out_without_reading_all(
     loads: list[frozenset[bytes]] = []
     whole = sets.load_view
 
-    def counted(db, nodes):  # type: ignore[no-untyped-def]
+    def counted(db, nodes):
         loads.append(nodes)
         return whole(db, nodes)
 

@@ -14,13 +14,14 @@ from ratoon_protocol.errors import Code
 from ratoon_protocol.frames import Get
 from ratoon_protocol.kinds import Capability
 from ratoon_protocol.record import Record
-from tests.node.world import Person, join, person, running
+from tests.node.world import Clock, Person, join, person, running
 
 API = Origin(Way.API)
 LINK = Origin(Way.LINK)
 
 
 def someone(node: Node, seed: int) -> Person:
+    assert isinstance(node.runtime.clock, Clock)
     return person(node.settings.network_bytes, random.Random(seed), node.runtime.clock)
 
 
@@ -50,7 +51,7 @@ async def say_of_itself(node: Node, hosted: bytes) -> list[bytes]:
     """A node's log, and its word that it hosts somebody."""
     await node.own.host(hosted)
 
-    def look(db):  # type: ignore[no-untyped-def]
+    def look(db):
         rows = read.identity_records(db, node.own.account)
         return [read.whole(row) for row in [*rows, *read.hosting_records(db, hosted, 9)]]
 

@@ -71,7 +71,7 @@ async def test_a_log_longer_than_a_budget_takes_one_commit(
     commits = []
     commit = Gate._commit
 
-    async def counted(self: Gate, *given):  # type: ignore[no-untyped-def]
+    async def counted(self: Gate, *given):
         commits.append(self)
         return await commit(self, *given)
 
