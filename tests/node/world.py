@@ -13,6 +13,7 @@ from ratoon_node.config import Settings
 from ratoon_node.operate.own import make_keys
 from ratoon_node.peering.wire import SocketTransport
 from ratoon_node.policy.engine import Policy
+from ratoon_node.runtime import Clock as AnyClock
 from ratoon_node.runtime import Runtime, Spawner, SystemClock, ThreadExecutor
 from ratoon_node.store.db import AioDb
 from ratoon_protocol import kinds, phrase
@@ -64,7 +65,13 @@ class Person:
         return Author(self.author.network, self.account, self.paper, None, {Lane.LOG: chain})
 
 
-def person(network: bytes, rng: random.Random, clock: Clock) -> Person:
+def movable(clock: AnyClock) -> Clock:
+    """A node's clock, as the one that tests move."""
+    assert isinstance(clock, Clock)
+    return clock
+
+
+def person(network: bytes, rng: random.Random, clock: AnyClock) -> Person:
     entropy = rng.randbytes(32)
     paper = phrase.account_key(entropy)
     device = SigningKey.from_seed(rng.randbytes(32))
@@ -74,7 +81,7 @@ def person(network: bytes, rng: random.Random, clock: Clock) -> Person:
         network, paper, Draft(devices=[row]), clock.now_ms(), rng.randbytes(16)
     )
     author = Author(network, account, device, phrase.slot_key(entropy))
-    return Person(account, genesis, paper, author, rng, clock)
+    return Person(account, genesis, paper, author, rng, movable(clock))
 
 
 def runtime(clock: Clock, rng: random.Random) -> Runtime:

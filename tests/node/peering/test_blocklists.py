@@ -11,6 +11,7 @@ from ratoon_node.policy.lists import Subject
 from ratoon_node.store import read
 from ratoon_protocol import kinds
 from ratoon_protocol.errors import Code
+from ratoon_protocol.kinds import Scope
 from ratoon_protocol.record import Record
 from tests.node.peering.meeting import (
     CountingTransport,
@@ -91,7 +92,7 @@ async def test_opposite_blocklists(tmp_path: Path) -> None:
 
 
 def count(node: Node) -> int:
-    return node.sets.state()[2][0]
+    return node.sets.state()[Scope.WINDOW][0]
 
 
 def one_link(a: Node, b: Node) -> Link:

@@ -11,7 +11,7 @@ from ratoon_node.peering.clocks import Clocks
 from ratoon_node.telemetry import Metrics
 from ratoon_protocol.errors import Code
 from tests.node.peering.meeting import linked, serving, until
-from tests.node.world import Clock
+from tests.node.world import Clock, movable
 
 MINUTE_MS = 60_000
 
@@ -71,9 +71,9 @@ async def test_a_node_with_a_wrong_clock_signs_nothing(tmp_path: Path) -> None:
         await b.hub.meet(at_a)
         await c.hub.meet(at_a)
         await until(lambda: linked(a, b) and linked(a, c), a)
-        a.runtime.clock.offset_ms = -11 * MINUTE_MS
+        movable(a.runtime.clock).offset_ms = -11 * MINUTE_MS
         with pytest.raises(NodeError) as error:
             await a.own.host(bytes(32))
         assert error.value.code is Code.CLOCK
-        a.runtime.clock.offset_ms = 0
+        movable(a.runtime.clock).offset_ms = 0
         await a.own.host(bytes(32))

@@ -20,7 +20,7 @@ from ratoon_protocol.author import Author, Chain, Draft
 from ratoon_protocol.errors import Code
 from ratoon_protocol.frames import FIND_ACCOUNT, FIND_ACCOUNT_KEY
 from ratoon_protocol.identity import parse_operation
-from ratoon_protocol.kinds import Lane
+from ratoon_protocol.kinds import Lane, Scope
 from ratoon_protocol.record import decode_payload, decode_record
 from tests.node.peering.meeting import (
     befriend,
@@ -56,7 +56,9 @@ async def test_an_account_is_found_through_a_third_node_while_its_home_is_dead(
             await join(home, ann)
             post = ann.post("from a home that dies")
             await publish(home, post)
-            await until(lambda: equal(home, third) and third.sets.state()[2][0] == 1, third)
+            await until(
+                lambda: equal(home, third) and third.sets.state()[Scope.WINDOW][0] == 1, third
+            )
         async with serving(tmp_path / "new", 4) as (new, _):
             await new.hub.meet(at_third)
             for by, name in ((FIND_ACCOUNT_KEY, ann.paper.public), (FIND_ACCOUNT, ann.account)):

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.typedefs import Handler
 
 from ratoon_node.errors import NodeError
 from ratoon_node.peering.wire import LINK_PATH, SocketTransport, is_public, link_url
@@ -98,7 +99,7 @@ class Names(AbstractResolver):
 
 
 @asynccontextmanager
-async def server(handler: web.Handler) -> AsyncIterator[int]:
+async def server(handler: Handler) -> AsyncIterator[int]:
     app = web.Application()
     app.router.add_get("/{path:.*}", handler)
     runner = web.AppRunner(app, shutdown_timeout=1)
