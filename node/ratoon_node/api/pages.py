@@ -29,6 +29,8 @@ from ratoon_protocol.errors import Code
 POSTS_SHOWN = 30
 # A page may be this old before it is asked for again.
 PAGE_SECONDS = 10
+# A longer text is cut in a list of posts, where it would push all others away.
+LISTED_CHARS_MAX = 1000
 # Digits of an account that a link must have at least: 32 bits, then it is looked for.
 PREFIX_DIGITS_MIN = 8
 
@@ -135,10 +137,6 @@ class Pages:
         names = await self._names([found])
         name = names.get(found.account, "")
         content: list[Content] = [element("div", card(found, names), class_="large")]
-        for key, label in (("parent", "In reply to"), ("quote", "Quotes")):
-            if key in found.body:
-                link = element("a", "another post", href=record_path(found.body[key]))
-                content.append(element("p", f"{label} ", link, class_="quiet"))
         content.append(
             element("p", "Record ", element("span", id_.hex(), class_="mark"), class_="meta")
         )
@@ -246,9 +244,26 @@ def card(item: Item, names: Mapping[bytes, str]) -> Markup:
         href=account_path(item.account),
     )
     when = element("a", moment(header.created_ms), href=record_path(item.record.id))
+    long = len(item.body.get("text", "")) > LISTED_CHARS_MAX
     return element(
-        "article", element("p", who, " · ", when, class_="meta"), _inside(item), class_="card"
+        "article",
+        element("p", who, " · ", when, class_="meta"),
+        _about(item),
+        _inside(item),
+        element("p", element("a", "Read all of it", href=record_path(item.record.id)), class_="all")
+        if long
+        else None,
+        class_="card long" if long else "card",
     )
+
+
+def _about(item: Item) -> Content:
+    """The posts that a post speaks of."""
+    return [
+        element("p", f"{label} ", element("a", "a post", href=record_path(id_)), class_="meta")
+        for key, label in (("parent", "In reply to"), ("quote", "Quotes"))
+        if (id_ := item.body.get(key)) is not None
+    ]
 
 
 def _inside(item: Item) -> Content:

@@ -44,6 +44,10 @@ h2 { font-size: 1.15rem; margin: 2rem 0 0.75rem; }
 .mark { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: 0.8em; }
 .words { margin: 0.35rem 0; white-space: pre-wrap; }
 .large .words { font-size: 1.25rem; }
+.long .words { max-height: 15.5em; overflow: hidden; }
+.large .long .words { max-height: none; }
+.large .all { display: none; }
+.all { font-size: 0.9rem; }
 .note { color: var(--warn); font-size: 0.9rem; margin: 0.35rem 0; }
 .quiet { color: var(--dim); }
 details summary { cursor: pointer; }

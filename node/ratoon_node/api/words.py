@@ -32,7 +32,9 @@ def words(body: Body) -> Markup:
 def _facet(text: str, type_: int, value: str | bytes) -> Content:
     if type_ == FACET_LINK and isinstance(value, str) and _linkable(value):
         # Words that look like another address must not hide where a link goes.
-        return element("a", text, href=value, rel="nofollow noopener noreferrer ugc", title=value)
+        # Its own direction: inside Arabic or Hebrew the slashes of an address would change sides.
+        safe = "nofollow noopener noreferrer ugc"
+        return element("a", text, href=value, rel=safe, title=value, dir="auto")
     if type_ == FACET_MENTION and isinstance(value, bytes):
         return element("a", text, href=account_path(value))
     return text

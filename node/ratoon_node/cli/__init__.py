@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 
 from ratoon_node import __version__
 
@@ -14,4 +15,7 @@ def main() -> None:
         return
     from ratoon_node.cli.commands import run_command
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a locale without the letter is no reason to end
     sys.exit(run_command(sys.argv[1:]))

@@ -80,9 +80,22 @@ def register_with_invite(client: Client, path: list[bytes], invite: str | None) 
     try:
         identity.register(client, path, invite)
     except Refused as error:
-        operator = operator_of(client) if error.json_code == "invite_needed" else None
-        if operator is None or invite is not None:
+        if error.json_code != "invite_needed":
             raise
+        if invite is not None:
+            raise Refused(
+                error.json_code,
+                f"{client.url} does not take this invitation: it is used up, too old or mistyped",
+                error.status,
+            ) from None
+        operator = operator_of(client)
+        if operator is None:
+            raise Refused(
+                error.json_code,
+                f"{client.url} takes new accounts by invitation: ask its operator for one and add"
+                " --invite CODE",
+                error.status,
+            ) from None
         made = operator.send("POST", "/v1/operator/invites", {"uses": 1, "note": "own account"})
         identity.register(client, path, made["code"])
 
@@ -97,7 +110,7 @@ def new(
 ) -> None:
     """Make an account: keys on this machine, 24 words for you, a home at a node."""
     from ratoon_node.cli import identity, keyfile
-    from ratoon_node.cli.client import Client
+    from ratoon_node.cli.client import Client, Refused
     from ratoon_node.cli.places import node_here
     from ratoon_protocol import phrase
 
@@ -109,13 +122,19 @@ def new(
     file, genesis = identity.create(name, info, client.url, entropy)
     file.home = info.account.hex()
     hand_over_words(entropy, words_file)
-    register_with_invite(client, [genesis.encode()], invite)
+    try:
+        register_with_invite(client, [genesis.encode()], invite)
+    except Refused:
+        if words_file is not None:
+            words_file.unlink()
+        say.note("No account was made: throw the words away.")
+        raise
     file.save()
     if json_:
         say.result({"name": name, "account": file.account, "node": client.url})
     else:
         say.line(f"Account {name} is at home at {client.url}: {file.account}")
-        say.line('Next: ratoon post "Hello"')
+        say.line(f'Next: {say.called()} post "Hello"{"" if name == "me" else f" --account {name}"}')
 
 
 @group.command("list")
@@ -129,7 +148,7 @@ def list_(json_: Json = False) -> None:
     elif files:
         say.table(["name", "account", "node"], [[f.name, f.account, f.node] for f in files])
     else:
-        say.line("none yet: ratoon account new")
+        say.line(f"none yet: {say.called()} account new")
 
 
 @group.command()

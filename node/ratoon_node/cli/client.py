@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urlsplit
 
 import msgpack
 
-from ratoon_node.cli.say import CommandError, Exit
+from ratoon_node.cli.say import CommandError, Exit, called
 
 DEFAULT_NODE = "http://127.0.0.1:7420"
 RECORD_TYPE = "application/vnd.ratoon.record"
@@ -177,7 +177,7 @@ class Client:
         if isinstance(error, TimeoutError):
             why = "it does not answer in time"
         elif isinstance(error, ConnectionRefusedError):
-            why = "nobody listens there. Is it running (`ratoon run`)?"
+            why = f"nobody listens there. Is it running (`{called()} run`)?"
         elif isinstance(error, socket.gaierror):
             why = "there is no such host"
         elif isinstance(error, ssl.SSLError):

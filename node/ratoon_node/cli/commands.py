@@ -12,7 +12,16 @@ import typer
 from ratoon_node import __version__
 from ratoon_node.cli import account, bundles, demo, node, operator, people
 from ratoon_node.cli.say import CommandError, Exit, plain
-from ratoon_protocol.errors import ProtocolError, RatoonError
+from ratoon_protocol.errors import Code, ProtocolError, RatoonError
+
+# What people meet of the codes of the standard.
+_WORDS = {
+    Code.BAD_PHRASE: "these are not the 24 words of an account",
+    Code.BAD_TEXT: "there are characters in it that no text may have, such as control characters",
+    Code.TOO_LARGE: "it is too long",
+    Code.TOO_LONG: "it is too long",
+    Code.UNSUPPORTED: "it was made by another version of Ratoon, which this one cannot read",
+}
 
 app = typer.Typer(
     name="ratoon",
@@ -60,8 +69,12 @@ def run_command(arguments: list[str]) -> int:
     except CommandError as error:
         return _say_error(arguments, str(error), error.code, error.json_code)
     except ProtocolError as error:
-        return _say_error(arguments, str(error), Exit.FAILED, error.code.value)
-    except (RatoonError, OSError) as error:
+        words = f"{_WORDS[error.code]} ({error})" if error.code in _WORDS else str(error)
+        return _say_error(arguments, words, Exit.FAILED, error.code.value)
+    except OSError as error:
+        words = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        return _say_error(arguments, words, Exit.FAILED, "failed")
+    except RatoonError as error:
         return _say_error(arguments, str(error), Exit.FAILED, "failed")
     return Exit.DONE
 

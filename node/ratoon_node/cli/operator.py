@@ -68,6 +68,8 @@ def peer_add(
     from ratoon_node.cli.client import Refused
     from ratoon_node.cli.places import operator
 
+    if not address.startswith(("http://", "https://")):
+        say.fail(f"{address} is no address such as https://node.example", say.Exit.USAGE)
     body = {"address": address, "provider": provider, "country": country}
     given = {name: value for name, value in body.items() if value is not None}
     try:
@@ -144,11 +146,18 @@ def block(
     data_dir: DataDir = None,
     json_: Json = False,
 ) -> None:
-    """Block an account, a node, a domain or words; what is stored already is hidden too."""
+    """Block an account, a node, a domain linked to, or words.
+
+    What is stored already of an account, a node or a domain is hidden too; words are looked for
+    in what comes from now on.
+    """
     from ratoon_node.cli.identity import now_ms
+    from ratoon_node.cli.people import account_in
     from ratoon_node.cli.places import operator
     from ratoon_protocol.limits import DAY_MS
 
+    if subject is Subject.ACCOUNT:
+        entity = account_in(entity).hex()
     body: dict[str, Any] = {
         "subject": subject.value,
         "entity": entity,
@@ -162,6 +171,8 @@ def block(
         say.result(body)
     else:
         say.line(f"{verdict.value}: {subject.value} {entity} ({reason})")
+        if subject is Subject.WORD:
+            say.note("  from now on; what is stored already stays as it is")
 
 
 def unblock(
@@ -171,8 +182,11 @@ def unblock(
     json_: Json = False,
 ) -> None:
     """Take a block off; what it hid is asked of other nodes again."""
+    from ratoon_node.cli.people import account_in
     from ratoon_node.cli.places import operator
 
+    if subject is Subject.ACCOUNT:
+        entity = account_in(entity).hex()
     body = {"subject": subject.value, "entity": entity}
     operator(data_dir).send("POST", "/v1/operator/unblock", body)
     if json_:

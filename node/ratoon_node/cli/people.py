@@ -17,10 +17,14 @@ if TYPE_CHECKING:
     from ratoon_node.cli.client import Client
     from ratoon_node.cli.keyfile import KeyFile
     from ratoon_node.cli.signing import Published
+    from ratoon_protocol.codec import Value
     from ratoon_protocol.record import Body
 
 profile = typer.Typer(help="What an account says of itself.", no_args_is_help=True)
 _ID = re.compile(r"[0-9a-f]{64}")
+_ADDRESS = re.compile(r"https?://[^\s<>\"]+")
+# What ends the sentence around an address, not the address.
+_AFTER_ADDRESS = ".,;:!?'*_…،。"
 # How much of an id tells two apart on a screen.
 ID_CHARS_SHOWN = 12
 
@@ -50,7 +54,13 @@ def account_in(text: str) -> bytes:
 
     if not _ID.fullmatch(text) and text in keyfile.names():
         return bytes.fromhex(keyfile.load(text).account)
-    return id_in(text, "an account")
+    if not _ID.fullmatch(text):
+        say.fail(
+            f"{text} is no account of this machine (`{say.called()} account list`); others are"
+            " named by their 64 hexadecimal digits",
+            say.Exit.USAGE,
+        )
+    return bytes.fromhex(text)
 
 
 @profile.callback()
@@ -78,6 +88,10 @@ def _sign(
         )
 
 
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
+
+
 def _said(published: Published, words: str, json_: bool) -> None:
     outcome: dict[str, Any] = dict(published.outcome)
     if published.location:
@@ -90,11 +104,13 @@ def _said(published: Published, words: str, json_: bool) -> None:
         say.line("  it waits for this node's moderators")
     if "providers" in outcome:
         say.line(
-            f"  held by {outcome['nodes']} nodes at {outcome['providers']} providers"
-            f" in {outcome['countries']} countries"
+            f"  held by {_count(outcome['nodes'], 'node', 'nodes')}"
+            f" at {_count(outcome['providers'], 'provider', 'providers')}"
+            f" in {_count(outcome['countries'], 'known country', 'known countries')}"
         )
         if published.location:
-            say.line(f"  fewer than asked for; ask again: {published.location}")
+            say.line("  fewer than asked for, so far; who held it is counted at")
+            say.line(f"  {published.node}{published.location}")
 
 
 def post(
@@ -117,11 +133,34 @@ def post(
 
     body: Body = {"text": sys.stdin.read().rstrip("\n") if text == "-" else text}
     body |= {name: value for name, value in (("lang", lang), ("warning", warning)) if value}
+    if links := _links(body["text"]):
+        body["facets"] = links
     if reply_to is not None:
         id_in(reply_to, "a post")
         body |= _reply(client_of(keyfile.load(account), node), reply_to)
     published = _sign(account, node, kinds.POST, body, None, wait, timeout if wait else 0)
     _said(published, "Posted", json_)
+
+
+def _links(text: str) -> list[Value]:
+    """Facets of the addresses in a text: what readers may click, and rules on domains look at."""
+    from ratoon_protocol.bodies import FACET_LINK
+    from ratoon_protocol.errors import DecodeError
+    from ratoon_protocol.limits import FACETS_MAX
+    from ratoon_protocol.text import link
+
+    found: list[Value] = []
+    for match in _ADDRESS.finditer(text):
+        address = match[0].rstrip(_AFTER_ADDRESS)
+        while address.endswith(")") and address.count(")") > address.count("("):
+            address = address[:-1].rstrip(_AFTER_ADDRESS)
+        try:
+            link(address)
+        except DecodeError:
+            continue
+        start = len(text[: match.start()].encode())
+        found.append([start, start + len(address.encode()), FACET_LINK, address])
+    return found[:FACETS_MAX]
 
 
 def _reply(client: Client, id_: str) -> Body:
@@ -145,10 +184,9 @@ def delete(
 ) -> None:
     """Delete posts: every node that follows the rules erases their content."""
     from ratoon_protocol import kinds
-    from ratoon_protocol.codec import Value
 
     targets: list[Value] = [id_in(item, "a post") for item in dict.fromkeys(ids)]
-    _said(_sign(account, node, kinds.DELETE, {"ids": targets}), "Deleted by", json_)
+    _said(_sign(account, node, kinds.DELETE, {"ids": targets}), "Deleted, says record", json_)
 
 
 def follow(
@@ -175,7 +213,7 @@ def _follow(who: str, state: int, account: str | None, node: str | None, json_: 
     from ratoon_protocol import kinds
 
     published = _sign(account, node, kinds.FOLLOW, {"state": state}, account_in(who))
-    _said(published, "Followed by" if state else "Unfollowed by", json_)
+    _said(published, "Followed, says record" if state else "Unfollowed, says record", json_)
 
 
 @profile.command("set")
@@ -206,7 +244,7 @@ def set_profile(
         "name": before.get("name", "") if name is None else name,
         "bio": before.get("bio", "") if bio is None else bio,
     }
-    _said(_sign(account, node, kinds.PROFILE, body, b""), "Profile is", json_)
+    _said(_sign(account, node, kinds.PROFILE, body, b""), "Profile set, says record", json_)
 
 
 def timeline(
@@ -236,7 +274,7 @@ def timeline(
         say.result(page)
         return
     if not page["items"]:
-        say.line('nothing yet: ratoon post "Hello"')
+        say.line(f'nothing yet: {say.called()} post "Hello"')
     for item in reversed(page["items"]):
         _show(item)
 
@@ -247,6 +285,8 @@ def _show(item: dict[str, Any]) -> None:
     text = body.get("text") or f"[{item['kind']}]"
     if body.get("warning"):
         text = f"[{body['warning']}]"
-    say.line(f"{when}  {item['account'][:ID_CHARS_SHOWN]}  {item['id']}")
+    answered = body.get("parent")
+    answers = f"  answers {answered[:ID_CHARS_SHOWN]}" if answered else ""
+    say.line(f"{when}  {item['account'][:ID_CHARS_SHOWN]}  {item['id']}{answers}")
     for one in text.splitlines():
         say.line(f"    {one}")

@@ -10,7 +10,7 @@ import typer
 from ratoon_node.cli.client import DEFAULT_NODE, Client
 from ratoon_node.cli.flags import settings_of
 from ratoon_node.cli.keyfile import KeyFile
-from ratoon_node.cli.say import fail
+from ratoon_node.cli.say import called, fail
 from ratoon_node.operate.folder import Folder
 
 #: The node that a person's command asks.
@@ -44,9 +44,9 @@ def operator(data_dir: Path | None) -> Client:
     folder = Folder(settings_of(data_dir).settings.data_dir)
     token, serving = folder.operator_token(), folder.serving()
     if token is None:
-        fail(f"no node was ever run in {folder.path}: start it with `ratoon run`")
+        fail(f"no node was ever run in {folder.path}: start it with `{called()} run`")
     if serving is None:
-        fail(f"the node in {folder.path} does not run: start it with `ratoon run`")
+        fail(f"the node in {folder.path} does not run: start it with `{called()} run`")
     return Client(serving.url, token)
 
 

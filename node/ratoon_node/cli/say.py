@@ -7,15 +7,21 @@ Exit codes: 0 done, 1 it failed, 2 the command line is wrong, 3 the node refused
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import unicodedata
 from collections.abc import Sequence
 from enum import IntEnum
+from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from ratoon_protocol.errors import RatoonError
 
 # What a table may take where no terminal sets its width.
 PIPE_COLUMNS = 200
+# Not printable to Python, but people write with them: the joiners of emoji and of Persian, and the
+# marks of reading direction that end with their own character.
+_JOINERS = frozenset("\u200c\u200d\u200e\u200f\u061c")
 
 
 class Exit(IntEnum):
@@ -60,7 +66,20 @@ def note(words: str) -> None:
 
 def plain(words: str) -> str:
     """Text from elsewhere, with nothing left in it that steers a terminal."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in words)
+    return "".join(c if _steers_nothing(c) else "�" for c in words)
+
+
+def _steers_nothing(char: str) -> bool:
+    if char.isprintable() or char in "\n\t" or char in _JOINERS:
+        return True
+    return unicodedata.category(char) == "Zs"  # the spaces of French, Japanese, Mongolian
+
+
+def called() -> str:
+    """How a person types this command here: by its path until it is on the PATH."""
+    if Path(sys.argv[0]).name == "ratoon" and shutil.which("ratoon") is None:
+        return sys.argv[0]
+    return "ratoon"
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

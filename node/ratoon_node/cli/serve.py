@@ -16,7 +16,7 @@ from aiohttp import WSCloseCode, web
 
 from ratoon_node.api.server import make_app, make_runner
 from ratoon_node.app import Node, assemble, read_policy
-from ratoon_node.cli.say import fail, terminal, words_grid
+from ratoon_node.cli.say import called, fail, terminal, words_grid
 from ratoon_node.config import Settings
 from ratoon_node.operate.folder import Folder
 from ratoon_node.operate.own import Keys
@@ -88,7 +88,8 @@ def open_keys(folder: Folder, settings: Settings) -> Keys:
     if screen is None:
         print(
             f"This is a new node. Its recovery words are in {folder.words_file}, which only you"
-            " can read. Run `ratoon init` on a terminal to write them down and remove the file.",
+            f" can read. Run `{called()} init` on a terminal to write them down and remove the"
+            " file.",
             file=sys.stderr,
         )
     return keys
@@ -190,7 +191,10 @@ async def _answer(
         url = address_of(listening)
         folder.note_serving(url, node.own.account)
         tell_supervisor(READY)
-        say(f"Serving at {url} · open it in a browser, or in a second terminal: ratoon account new")
+        say(
+            f"Serving at {url} · open it in a browser, or in a second terminal:"
+            f" {called()} account new"
+        )
         await stop.wait()
         tell_supervisor(STOPPING)
     finally:

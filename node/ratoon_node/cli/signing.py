@@ -25,6 +25,8 @@ from ratoon_protocol.record import Body, Record
 ACCEPTED = frozenset({"stored", "duplicate", "superseded", "held", "wanted"})
 # What a later attempt may change: the record stays in the file.
 LATER = frozenset({"busy", "rate", "future", "shutdown", "internal"})
+# Said with a refusal that is not for good: who posts once more would say it twice.
+KEPT = "What was signed is kept; it is sent with what you sign next"
 NEW_KEY = "give this device a new key with `ratoon account rotate`; nothing that was posted is lost"
 
 
@@ -34,6 +36,7 @@ class Published:
 
     record: Record
     outcome: dict[str, Any]
+    node: str
     location: str | None
 
 
@@ -114,12 +117,13 @@ def publish(
     except Refused as error:
         if error.json_code not in LATER:
             _forget(file, [signed])
-        raise
+            raise
+        raise Refused(error.json_code, f"{error}. {KEPT}", error.status) from None
     except Unreachable as error:
-        raise Unreachable(f"{error}. The record is signed and kept; it is sent next time") from None
+        raise Unreachable(f"{error}. {KEPT}") from None
     outcome = found["records"][0]
     _settle(file, [signed], [outcome])
-    return Published(signed, outcome, found.get("location"))
+    return Published(signed, outcome, client.url, found.get("location"))
 
 
 def _send_pending(file: KeyFile, client: Client) -> None:
@@ -147,6 +151,8 @@ def _settle(file: KeyFile, sent: Sequence[Record], outcomes: Sequence[dict[str, 
     for outcome in outcomes:
         if outcome["code"] not in ACCEPTED:
             words = f"{outcome['code']}: {outcome.get('detail') or 'the node refused it'}"
+            if outcome["code"] in LATER:
+                words += f". {KEPT}"
             raise Refused(outcome["code"], words, 403)
 
 

@@ -108,6 +108,18 @@ async def test_what_is_not_shown_says_so(tmp_path: Path) -> None:
         assert "text" not in seen.words
 
 
+async def test_a_long_post_is_cut_in_a_list_and_whole_on_its_own_page(tmp_path: Path) -> None:
+    async with site(tmp_path) as place:
+        ann = await place.resident(2)
+        short, long = ann.post("short"), ann.post("word " * 400)
+        await place.publish(short, long)
+        _, front = await page(place, "/")
+        assert front.links.count(f"/p/{long.id.hex()}") == 2
+        assert front.links.count(f"/p/{short.id.hex()}") == 1
+        _, alone = await page(place, f"/p/{long.id.hex()}")
+        assert "word " * 400 in alone.words
+
+
 async def test_older_posts_are_a_link_away(tmp_path: Path) -> None:
     async with site(tmp_path) as place:
         ann = await place.resident(2)

@@ -14,6 +14,7 @@ import pytest
 from ratoon_node.cli.client import Client
 from ratoon_node.cli.identity import fresh_salt, now_ms
 from ratoon_node.cli.keyfile import KeyFile
+from ratoon_node.cli.say import plain
 from ratoon_protocol import kinds, phrase
 from ratoon_protocol.kinds import Lane
 from tests.node.cli.shell import Home, Process, new_home, serving
@@ -66,6 +67,39 @@ def test_follows_and_profiles(home: Home, node: Process):
     home.good("profile", "set", "--name", "Ann", "--account", "ann")
     home.good("profile", "set", "--bio", "Hello", "--account", "ann")
     assert home.run("post", "whose?").code == 2
+    stranger = home.run("follow", "carl", "--account", "ann")
+    assert (stranger.code, "carl is no account of this machine" in stranger.err) == (2, True)
+
+
+def test_addresses_in_a_post_are_links_that_blocks_look_at(home: Home, node: Process):
+    home.account()
+    home.good(
+        "post", "é (https://a.example/x_(y)?b=c), http://b.example/ü! https:// ftp://c.example"
+    )
+    (item,) = home.good("timeline", "--json").json["items"]
+    assert [facet[3] for facet in item["body"]["facets"]] == [
+        "https://a.example/x_(y)?b=c",
+        "http://b.example/ü",
+    ]
+    home.good("block", "domain", "b.example")
+    assert texts(home) == []
+    assert home.run("post", "more at http://b.example/").code == 3
+
+
+@pytest.mark.parametrize(
+    "shown", ["👩\u200d👩\u200d👧", "می\u200cخواهم", "5\u00a0km", "東京\u3000京都"]
+)
+def test_what_people_write_with_reaches_the_terminal(shown: str):
+    assert plain(shown) == shown
+    assert plain(f"{shown}\x1b[31m\u202e") == f"{shown}�[31m�"
+
+
+def test_a_locale_without_the_letter_ends_nothing(home: Home, node: Process):
+    home.account()
+    home.good("post", "Grüße")
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    shown = home.run("timeline", **ascii_only)
+    assert (shown.code, "Gr??e" in shown.out) == (0, True)
 
 
 def test_words_are_given_to_a_terminal_or_a_file_or_not_at_all(home: Home, node: Process):
@@ -84,6 +118,8 @@ def test_a_stranger_needs_an_invitation(home: Home, node: Process, tmp_path: Pat
     words = str(other.path / "words")
     refused = other.run("account", "new", "--json", "--node", node.url, "--words-file", words)
     assert (refused.code, refused.json["error"]["code"]) == (3, "invite_needed")
+    assert "--invite" in refused.json["error"]["message"]
+    assert not Path(words).exists()  # of an account that nobody has
     code = home.good("invite", "new").out.strip()
     other.account("--node", node.url, "--invite", code)
     other.good("post", "let in")
