@@ -40,8 +40,12 @@ from ratoon_protocol.limits import INT_MAX
 # Publishing messages of one stream under way at once: enough that the gate is never idle
 # between two, and the memory one client can take is this many messages.
 UNDER_WAY_MAX = 4
+# One message: a good batch. A thousand streams may each have half sent one.
+MESSAGE_BYTES_MAX = 1024 * 1024
 # A sign of life is asked for this often; who does not answer is gone.
 HEARTBEAT_SECONDS = 30.0
+# What a client is told to wait while all bodies together are at their bound.
+BUSY_RETRY_MS = 1000
 # Records of one step of catching up.
 CATCH_UP_RECORDS = 200
 # A subscription is one line.
@@ -76,7 +80,7 @@ class Streams:
         socket = web.WebSocketResponse(
             compress=False,
             heartbeat=HEARTBEAT_SECONDS,
-            max_msg_size=node.settings.request_bytes_max,
+            max_msg_size=MESSAGE_BYTES_MAX,
         )
         await socket.prepare(request)
         self._open[socket] = None
@@ -114,7 +118,9 @@ class _Stream:
         async for message in self._socket:
             if message.type is WSMsgType.BINARY:
                 await self._room.acquire()
-                self._spawn(self._publish(message.data))
+                # What waits for the gate is counted with the bodies of requests.
+                held = self._services.bodies.take(len(message.data))
+                self._spawn(self._publish(message.data, held))
             elif message.type is WSMsgType.TEXT:
                 await self._subscribe(message.data)
 
@@ -143,17 +149,21 @@ class _Stream:
 
     # --- publishing ----------------------------------------------------------------------
 
-    async def _publish(self, data: bytes) -> None:
+    async def _publish(self, data: bytes, held: bool) -> None:
         """Answer one message; whoever does not read the answers is not read from either."""
         try:
-            await self._send(msgpack.packb(await self._answer(data)))
+            await self._send(msgpack.packb(await self._answer(data, held)))
         finally:
             self._room.release()
+            if held:
+                self._services.bodies.give(len(data))
 
-    async def _answer(self, data: bytes) -> list[Any]:
+    async def _answer(self, data: bytes, held: bool) -> list[Any]:
         number: int | None = None
         try:
             number, items = batch.split_numbered(data)
+            if not held:
+                raise NodeError(Code.BUSY, retry_ms=BUSY_RETRY_MS)
             asked.charge(self._request, self._services, len(items) / RECORDS_PER_REQUEST)
             outcomes = await self._services.node.gate.submit(items, API)
             return [number, [[one.id, one.code.value] for one in outcomes]]
