@@ -19,7 +19,7 @@ from ratoon_protocol.frames import Outcome
 from ratoon_protocol.framing import pack_item
 from tests.badinput.cases import MARK, Case, all_cases
 from tests.node.api.site import Site, site
-from tests.node.peering.test_links import listening
+from tests.node.peering.meeting import listening
 from tests.node.world import Clock, person, running
 
 CASES_MIN = 80

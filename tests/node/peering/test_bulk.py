@@ -11,7 +11,7 @@ from ratoon_node.ingest.submission import Origin, Way
 from ratoon_node.peering.wire import LINK_PATH, SocketTransport, accept
 from ratoon_protocol.kinds import Scope
 from ratoon_protocol.limits import NOISE_MESSAGE_BYTES_MAX
-from tests.node.peering.test_links import befriend, equal, listening, someone, until
+from tests.node.peering.meeting import befriend, equal, listening, someone, until
 from tests.node.world import join, running
 
 POSTS = 400

@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 
 from ratoon_node.peering.wire import LINK_PATH
-from tests.node.peering.test_links import listening
+from tests.node.peering.meeting import listening
 from tests.node.world import running
 
 

@@ -9,7 +9,7 @@ import pytest
 from ratoon_node.ingest.submission import Origin, Way
 from ratoon_node.peering import sets
 from ratoon_protocol.errors import Code
-from tests.node.peering.test_links import until
+from tests.node.peering.meeting import until
 from tests.node.review.test_strangers import API, say_of_itself, someone
 from tests.node.world import join, running
 
