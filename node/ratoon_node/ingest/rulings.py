@@ -7,7 +7,7 @@ import sqlite3
 from ratoon_node.ingest.accounts import Accounts, AccountView
 from ratoon_node.ingest.submission import Candidate
 from ratoon_node.policy.engine import Policy
-from ratoon_node.policy.facts import Facts, Referenced, shown_accounts
+from ratoon_node.policy.facts import Facts, Referenced, links_of, shown_accounts
 from ratoon_node.policy.verdict import Decision
 from ratoon_node.store.read import followed_by_hosted
 from ratoon_node.store.write import Tx
@@ -62,7 +62,7 @@ class Rulings:
             and followed_by_hosted(self._db, view.id, node),
             referenced_accounts=self._shown(kind, body),
             texts=bodies.texts(kind, body),
-            links=bodies.links(kind, body),
+            links=links_of(kind, body),
             tags=bodies.tags(kind, body),
             mentions=len(references.accounts),
         )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from itertools import islice
 from typing import NamedTuple
 
-from ratoon_protocol import kinds
+from ratoon_protocol import bodies, kinds
+from ratoon_protocol.limits import FACETS_MAX
 from ratoon_protocol.record import Body
 
 
@@ -37,12 +40,34 @@ class Facts(NamedTuple):
     referenced_accounts: tuple[Referenced, ...] = ()
     #: What a reader would read: `bodies.texts`.
     texts: tuple[str, ...] = ()
-    #: Where a reader could go: `bodies.links`.
+    #: Where a reader could go: `links_of`.
     links: tuple[str, ...] = ()
     #: `bodies.tags`, without the sign.
     tags: tuple[str, ...] = ()
     #: Accounts mentioned.
     mentions: int = 0
+
+
+# Addresses taken from the words of one record: as many as it may mark.
+PLAIN_LINKS_MAX = FACETS_MAX
+_PLAIN_LINK = re.compile(r"(?:https?://|www\.)[^\s<>\"]+", re.IGNORECASE)
+
+# Signs that end a sentence or a bracket, and so no address.
+_ENDINGS = ".,;:!?)]}'»”’。、"
+
+
+def links_of(kind: int, body: Body) -> tuple[str, ...]:
+    """Where a reader could go: links that are marked, and addresses that only stand in the words.
+
+    A client that marks nothing must not slip past a block of the domain: readers see an address
+    all the same, and many clients make it a link.
+    """
+    found = dict.fromkeys(bodies.links(kind, body))
+    for text in bodies.texts(kind, body):
+        for match in islice(_PLAIN_LINK.finditer(text), PLAIN_LINKS_MAX):
+            address = match[0].rstrip(_ENDINGS)
+            found[address if "//" in address else f"http://{address}"] = None
+    return tuple(found)
 
 
 def shown_accounts(kind: int, body: Body) -> tuple[bytes, ...]:

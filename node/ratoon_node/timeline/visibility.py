@@ -11,12 +11,12 @@ import sqlite3
 from typing import NamedTuple
 
 from ratoon_node.policy.engine import Policy
-from ratoon_node.policy.facts import shown_accounts
+from ratoon_node.policy.facts import links_of, shown_accounts
 from ratoon_node.policy.verdict import Decision, Verdict, stronger
 from ratoon_node.store import listed as listed_store
 from ratoon_node.store import read
 from ratoon_node.store.listed import Listed
-from ratoon_protocol import bodies, kinds, record
+from ratoon_protocol import kinds, record
 from ratoon_protocol.errors import Code, ProtocolError
 from ratoon_protocol.record import Body, Record
 
@@ -97,7 +97,7 @@ class Viewer:
             found = self.of_account(account)
             if found is not None and found.verdict is not Verdict.ACCEPT:
                 best = stronger(best, found)
-        links = bodies.links(kind, body)
+        links = links_of(kind, body)
         if links:
             best = stronger(best, self._policy.domain_decision(links, self._now_ms))
         return best
