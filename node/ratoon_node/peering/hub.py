@@ -68,6 +68,8 @@ from ratoon_protocol.session import PeerSession
 COMPARE_MS = 60_000
 # How seldom, while all they bring is refused here.
 COMPARE_MS_MAX = 3_600_000
+# Shortest: a peer that says every moment that its sets are others does not set the pace.
+COMPARE_MS_MIN = 200
 # Node records told to a new peer.
 PEERS_TOLD_MAX = 64
 # Time to tell all peers that this node ends.
@@ -425,6 +427,7 @@ class Hub:
                 await neighbour.exchange.ask_wanted()
                 asked = True
             pause_ms = min(2 * pause_ms, COMPARE_MS_MAX) if found.fruitless else COMPARE_MS
+            await self._clock.sleep_ms(COMPARE_MS_MIN)
             await neighbour.pause(pause_ms)
 
     async def find(self, by: int, name: bytes) -> None:
