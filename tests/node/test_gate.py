@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 from ratoon_node.ingest.submission import Origin, Way
-from ratoon_node.store import read
+from ratoon_node.store import listed
 from ratoon_protocol import kinds
 from tests.node.world import Clock, join, person, running
 
@@ -24,8 +24,8 @@ async def test_a_post_is_stored_once_and_then_known(tmp_path: Path) -> None:
         first = await node.gate.submit([post.encode()], API)
         second = await node.gate.submit([post.encode()], API)
         assert [first[0].code, second[0].code] == ["stored", "duplicate"]
-        rows = await node.db.read(lambda db: read.shown(db, 2**53, 10))
-        assert [row.id for row in rows] == [post.id]
+        rows = await node.db.read(lambda db: listed.listed_before(db, 2**53, 10))
+        assert [one.row.id for one in rows] == [post.id]
 
 
 async def test_a_deleted_post_leaves_no_byte(tmp_path: Path) -> None:

@@ -330,48 +330,7 @@ def hosting_records(db: sqlite3.Connection, account_: bytes, limit: int) -> list
     return [row(fields) for fields in found]
 
 
-def account_records(db: sqlite3.Connection, account_: int, after: int, limit: int) -> list[Row]:
-    """Public records of an account with a store number above `after`."""
-    found = db.execute(
-        # The lane is the lowest three bits of a kind.
-        f"SELECT {COLUMNS} FROM record WHERE account = ? AND n > ? AND kind & 7 < ?"
-        " ORDER BY n LIMIT ?",
-        (account_, after, int(Lane.SELF), limit),
-    )
-    return [row(fields) for fields in found]
-
-
 # --- timelines ---------------------------------------------------------------------------
-
-
-def shown(db: sqlite3.Connection, before: int, limit: int) -> list[Row]:
-    """Timeline records with a position below `before`, newest first."""
-    found = db.execute(
-        f"SELECT {COLUMNS} FROM record WHERE shown < ? AND shown IS NOT NULL"
-        " ORDER BY shown DESC LIMIT ?",
-        (before, limit),
-    )
-    return [row(fields) for fields in found]
-
-
-def shown_since(db: sqlite3.Connection, after: int, limit: int) -> list[Row]:
-    """Timeline records with a position above `after`, oldest first: what a stream catches up on."""
-    found = db.execute(
-        f"SELECT {COLUMNS} FROM record WHERE shown > ? AND shown IS NOT NULL"
-        " ORDER BY shown LIMIT ?",
-        (after, limit),
-    )
-    return [row(fields) for fields in found]
-
-
-def shown_by(db: sqlite3.Connection, account_: int, before: int, limit: int) -> list[Row]:
-    """One author's timeline records below a position, newest first."""
-    found = db.execute(
-        f"SELECT {COLUMNS} FROM record WHERE account = ? AND shown < ? AND shown IS NOT NULL"
-        " ORDER BY shown DESC LIMIT ?",
-        (account_, before, limit),
-    )
-    return [row(fields) for fields in found]
 
 
 # --- sets for reconciliation -------------------------------------------------------------

@@ -76,11 +76,6 @@ class Tx:
         )
         self._lines.clear()
 
-    @property
-    def next_position(self) -> int:
-        """The position the next journal line will get."""
-        return self._next
-
     # --- accounts and chains -------------------------------------------------------------
 
     def add_account(self, account: bytes, now_ms: int) -> int:

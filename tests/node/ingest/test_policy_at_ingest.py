@@ -13,7 +13,7 @@ from ratoon_node.ingest.submission import Origin, Parts, Way
 from ratoon_node.policy.engine import Policy
 from ratoon_node.policy.lists import ListEntry, Subject
 from ratoon_node.policy.verdict import Verdict
-from ratoon_node.store import read
+from ratoon_node.store import listed, read
 from ratoon_protocol import kinds
 from ratoon_protocol.errors import Code
 from ratoon_protocol.record import Record
@@ -74,14 +74,14 @@ async def test_verdicts_of_rules_and_their_undoing(tmp_path: Path) -> None:
         assert await wanted(node) == []
         again = await offer(node, [pills], LINK)
         assert again[0].code == "withheld"
-        shown = await node.db.read(lambda db: read.shown(db, 2**53, 10))
-        assert {row.id for row in shown} == {dull.id, tea.id}
+        shown = await node.db.read(lambda db: listed.listed_before(db, 2**53, 10))
+        assert {one.row.id for one in shown} == {dull.id, tea.id}
 
         node.gate.policy = Policy.parse(rules(tea="withhold").encode())
         await node.gate.review()
         assert await wanted(node) == [pills.id]
-        shown = await node.db.read(lambda db: read.shown(db, 2**53, 10))
-        assert {row.id for row in shown} == {maybe.id, dull.id, tea.id}
+        shown = await node.db.read(lambda db: listed.listed_before(db, 2**53, 10))
+        assert {one.row.id for one in shown} == {maybe.id, dull.id, tea.id}
         assert (await offer(node, [pills], LINK))[0].code == "stored"
         assert await wanted(node) == []
 
