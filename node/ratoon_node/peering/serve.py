@@ -65,7 +65,7 @@ class Serve:
 
     def _get(self, peer: bytes, ids: Sequence[bytes], db: sqlite3.Connection) -> Answer:
         found = read.by_ids(db, ids)
-        masked = self._mask(db)
+        masked, judging = self._mask(db), read.judging(db)
         items: list[Packed] = []
         absent: list[Outcome] = []
         for id_ in dict.fromkeys(ids):
@@ -74,6 +74,8 @@ class Serve:
                 absent.append(Outcome(id_, Code.NOT_FOUND))
             elif read.code_of(row) is Code.LEGAL:
                 absent.append(Outcome(id_, Code.LEGAL))
+            elif row.account in judging and not _is_log(row):
+                items.append(pack_item(row.header, row.signature, None, Code.DROPPED, known=row.id))
             else:
                 items.append(_pack(row, masked))
         return items, absent
@@ -183,8 +185,12 @@ class Serve:
 def _code(row: Row, masked: Mask) -> Code:
     """What is true of a record here; the log is nobody's content, so no block hides it."""
     code = read.code_of(row)
-    is_log = kinds.kind_class(row.kind).lane is Lane.LOG
-    return Code.WITHHELD if code is Code.STORED and not is_log and masked(row.account) else code
+    hidden = code is Code.STORED and not _is_log(row) and masked(row.account)
+    return Code.WITHHELD if hidden else code
+
+
+def _is_log(row: Row) -> bool:
+    return kinds.kind_class(row.kind).lane is Lane.LOG
 
 
 def _pack(row: Row, masked: Mask) -> Packed:

@@ -116,10 +116,15 @@ def unjudged(db: sqlite3.Connection) -> list[bytes]:
     return [id_ for (id_,) in db.execute("SELECT id FROM account WHERE judged = 0")]
 
 
+def judging(db: sqlite3.Connection) -> frozenset[int]:
+    """Numbers of those accounts: what they signed is not given away until that is done."""
+    return frozenset(n for (n,) in db.execute("SELECT n FROM account WHERE judged = 0"))
+
+
 def leaving(db: sqlite3.Connection, before_ms: int) -> list[bytes]:
     """Accounts whose vanish by a lower key is older than `before_ms`."""
     found = db.execute(
-        "SELECT id FROM account WHERE vanished_ms < ? AND vanish_final = 0", (before_ms,)
+        "SELECT id FROM account WHERE vanish_final = 0 AND vanished_ms < ?", (before_ms,)
     )
     return [id_ for (id_,) in found]
 

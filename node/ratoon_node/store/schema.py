@@ -17,6 +17,8 @@ CREATE TABLE account (
   vanish_final INTEGER NOT NULL DEFAULT 0,  -- 1: bytes and headers go; rank 0 signed it, or 7 days
   judged INTEGER NOT NULL DEFAULT 1    -- 0: a change of authority is still being applied
 );
+CREATE INDEX account_unjudged ON account(n) WHERE judged = 0;
+CREATE INDEX account_leaving ON account(vanished_ms) WHERE vanish_final = 0;
 CREATE TABLE chain (
   n INTEGER PRIMARY KEY,
   account INTEGER NOT NULL REFERENCES account(n),

@@ -147,8 +147,8 @@ async def test_a_block_made_since_is_no_lie(tmp_path: Path) -> None:
         assert there is not None
 
         async def told() -> bool:
-            if not there.challenges:  # by chance it may be asked for another record
-                assert await a.hub._challenges.ask(there)
+            if not there.challenges:  # by chance it may be asked for another record, or for none
+                await a.hub._challenges.ask(there)
             return (await counts(a, post)).nodes == 1
 
         await until(told, a)
