@@ -180,7 +180,7 @@ def _classes() -> Iterator[tuple[str, str, bytes, str]]:
 def _payloads() -> Iterator[tuple[str, str, bytes, str]]:
     too_large = encode_payload({"data": bytes(16384)}, SALT)
     yield "R-29", "above 16 KiB", record(too_large), "too_large"
-    longest = pack([SALT, b"", {"data": bytes(65536 + 64 - 31)}])
+    longest = pack([SALT, b"", {"data": bytes(65536 + 64 - 32)}])
     yield (
         "R-29",
         "an envelope above 64 KiB",
