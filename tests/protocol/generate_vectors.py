@@ -6,9 +6,7 @@ files checked in are those.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from tests.protocol import vectors_keys
@@ -17,11 +15,9 @@ from tests.protocol.vectors_bundle import bundle
 from tests.protocol.vectors_codec import codec
 from tests.protocol.vectors_frames import frames
 from tests.protocol.vectors_identity import identity, status
+from tests.protocol.vectors_keys import VECTORS, spelled
 from tests.protocol.vectors_reconcile import reconcile
 from tests.protocol.vectors_records import records
-
-VECTORS = Path(__file__).parents[2] / "protocol" / "vectors"
-
 
 FILES: dict[str, Callable[[], dict[str, Any]]] = {
     "codec.json": codec,
@@ -34,11 +30,6 @@ FILES: dict[str, Callable[[], dict[str, Any]]] = {
     "reconcile.json": reconcile,
     **vectors_keys.FILES,
 }
-
-
-def spelled(document: dict[str, Any]) -> str:
-    """The text of a vector file."""
-    return json.dumps(document, indent=1, ensure_ascii=True) + "\n"
 
 
 def main() -> None:

@@ -9,9 +9,10 @@ import pytest
 
 from ratoon_protocol.errors import Code
 from tests.protocol import second_bodies, second_decoder
-from tests.protocol.generate_vectors import FILES, VECTORS, spelled
+from tests.protocol.generate_vectors import FILES
 from tests.protocol.second_decoder import Fault
 from tests.protocol.vectors_codec import read, shown
+from tests.protocol.vectors_keys import VECTORS, spelled
 
 SPEC = VECTORS.parent / "SPEC.md"
 DOCUMENTS = {

@@ -330,13 +330,3 @@ FILES: dict[str, Callable[[], dict[str, Any]]] = {
 def spelled(document: dict[str, Any]) -> str:
     """The text of a vector file."""
     return json.dumps(document, indent=1, ensure_ascii=True) + "\n"
-
-
-def main() -> None:
-    """Write the files anew."""
-    for name, make in FILES.items():
-        (VECTORS / name).write_text(spelled(make()), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
