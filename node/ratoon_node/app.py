@@ -25,6 +25,7 @@ from ratoon_node.policy.engine import Policy
 from ratoon_node.runtime import Runtime
 from ratoon_node.store.db import Db
 from ratoon_node.telemetry import Metrics
+from ratoon_node.timeline.digest import Digest
 from ratoon_protocol.limits import VOUCHED_MAX
 
 _HOME_OPEN = {"closed": 0, "invite": 1, "open": 2}
@@ -47,6 +48,7 @@ class Node:
     hub: Hub
     dialer: Dialer
     transport: Transport
+    digest: Digest
     metrics: Metrics
 
     async def start(self) -> None:
@@ -57,6 +59,7 @@ class Node:
         await self.peers_changed()
         self.roster.start()
         await self.sets.start(self.gate.admission.nodes)
+        await self.digest.start()
         self.receipts.start()
         self.hub.start()
         self.dialer.start()
@@ -147,6 +150,7 @@ def assemble(
     dialer = Dialer(
         keys.account, settings.peers, hub, roster, gate, clock, spawn, rng, settings.links_max
     )
+    digest = Digest(db, fanout, clock, spawn, [])
     return Node(
         settings,
         runtime,
@@ -161,5 +165,6 @@ def assemble(
         hub,
         dialer,
         transport,
+        digest,
         metrics,
     )

@@ -53,6 +53,12 @@ class Subscription:
             self._bytes += size
         self._ready.set()
 
+    def drop(self) -> None:
+        """Forget what waits: the reader has it from the journal."""
+        self._queue.clear()
+        self._bytes = 0
+        self.missed = False
+
     @property
     def idle(self) -> bool:
         """Whether nothing happened that the reader has not seen."""

@@ -142,3 +142,19 @@ def charge(request: web.Request, services: Services, cost: float) -> None:
     wait_ms = services.rates.take(client(request), cost, now_ms)
     if wait_ms:
         raise NodeError(Code.RATE, retry_ms=wait_ms)
+
+
+def query(request: web.Request, type_: type[T]) -> T:
+    """The query's parameters as `type_` (a msgspec struct).
+
+    Raises `NodeError`: `bad_request` for an unknown, repeated or wrong parameter, `out_of_range`
+    for a number beyond its bounds.
+    """
+    if len(request.query) != len(set(request.query)):
+        raise NodeError(Code.BAD_REQUEST, safe="A parameter stands twice.")
+    try:
+        return msgspec.convert(dict(request.query), type_, strict=False)
+    except msgspec.ValidationError as error:
+        beyond = str(error).startswith(("Expected `int` >=", "Expected `int` <="))
+        code = Code.OUT_OF_RANGE if beyond else Code.BAD_REQUEST
+        raise NodeError(code, safe=f"The request is not valid: {error}") from None

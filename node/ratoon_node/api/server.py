@@ -19,6 +19,7 @@ from ratoon_node.api.publish import Publishing
 from ratoon_node.api.rate import Rates, Room
 from ratoon_node.api.records import Records
 from ratoon_node.api.registration import Registrations
+from ratoon_node.api.route import Route
 from ratoon_node.api.stream import Streams
 from ratoon_node.api.timelines import Timelines
 from ratoon_node.timeline.feed import Feed
@@ -65,7 +66,7 @@ def make_app(
 
     app = web.Application(middlewares=[guarded])
     for group in GROUPS:
-        app.add_routes(group(services).routes())
+        app.add_routes(map(_defined, group(services).routes()))
     streams = Streams(services)
     app.add_routes(streams.routes())
     app.add_routes(routes)
@@ -80,6 +81,12 @@ def make_app(
     app.on_startup.append(start_feed)
     app.on_shutdown.append(close_streams)
     return app
+
+
+def _defined(route: Route | web.RouteDef) -> web.RouteDef:
+    if isinstance(route, Route):
+        return web.route(route.method, route.path, route.handler)
+    return route
 
 
 def make_runner(app: web.Application) -> web.AppRunner:

@@ -164,8 +164,112 @@ CREATE TABLE invite (
 ) WITHOUT ROWID;
 """
 
+# Made from the journal by the digest, and made anew if its position is set back to 0: nothing
+# here is known from anywhere else.
+_DERIVED = """
+CREATE TABLE reference (
+  record INTEGER PRIMARY KEY,          -- a readable post, and what it refers to
+  author INTEGER NOT NULL,
+  position INTEGER NOT NULL,           -- its place in timelines
+  parent BLOB,
+  root BLOB,
+  quote BLOB,
+  repost BLOB
+);
+CREATE INDEX reference_parent ON reference(parent, position, author) WHERE parent IS NOT NULL;
+CREATE INDEX reference_root ON reference(root, position, author) WHERE root IS NOT NULL;
+CREATE INDEX reference_quote ON reference(quote, position, author) WHERE quote IS NOT NULL;
+CREATE INDEX reference_repost ON reference(repost, position, author) WHERE repost IS NOT NULL;
+CREATE TABLE opinion (
+  record INTEGER PRIMARY KEY,          -- a live reaction that holds, or a vote
+  kind INTEGER NOT NULL,
+  author INTEGER NOT NULL,
+  target BLOB NOT NULL,
+  value TEXT NOT NULL,                 -- the emoji; the options by place, with commas
+  created_ms INTEGER NOT NULL
+);
+CREATE INDEX opinion_target ON opinion(target, kind, author, created_ms, value);
+CREATE TABLE listing (
+  what INTEGER NOT NULL,               -- Listing
+  key NOT NULL,                        -- a folded tag, an account's number, nothing
+  position INTEGER NOT NULL,
+  record INTEGER NOT NULL,
+  PRIMARY KEY (what, key, position)
+) WITHOUT ROWID;
+CREATE INDEX listing_record ON listing(record);
+CREATE TABLE notice (
+  n INTEGER PRIMARY KEY AUTOINCREMENT, -- its place among the notifications: never used again
+  account INTEGER NOT NULL,            -- who is told
+  what INTEGER NOT NULL,               -- Notice
+  record INTEGER NOT NULL,             -- the record that says so
+  author INTEGER NOT NULL,
+  at_ms INTEGER NOT NULL
+);
+CREATE INDEX notice_account ON notice(account, n);
+CREATE INDEX notice_record ON notice(record);
+"""
+
+# What people and the operator of this node have here beside records.
+_PEOPLE = """
+CREATE TABLE session (
+  token BLOB PRIMARY KEY,              -- the hash of what the client holds
+  account BLOB NOT NULL,
+  key BLOB NOT NULL,                   -- the device that signed in
+  made_ms INTEGER NOT NULL,
+  expires_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX session_account ON session(account, made_ms);
+CREATE INDEX session_expires ON session(expires_ms);
+CREATE TABLE read_mark (
+  account BLOB NOT NULL,
+  timeline TEXT NOT NULL,
+  position INTEGER NOT NULL,
+  at_ms INTEGER NOT NULL,
+  PRIMARY KEY (account, timeline)
+) WITHOUT ROWID;
+"""
+
+# Names: what this node gives out, what it found of handles, and what looks alike.
+_NAMES = """
+CREATE TABLE name (
+  name TEXT PRIMARY KEY,               -- before the @ of a handle of this node's domain
+  likeness TEXT NOT NULL UNIQUE,       -- no two names look alike
+  account BLOB NOT NULL,
+  at_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX name_account ON name(account);
+CREATE TABLE handle (
+  account INTEGER NOT NULL,
+  handle TEXT NOT NULL,                -- as the account's head lists it
+  verified_ms INTEGER,                 -- when the domain last said so too; NULL: not, or no more
+  checked_ms INTEGER,
+  next_ms INTEGER NOT NULL,            -- when to ask again
+  failures INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (account, handle)
+) WITHOUT ROWID;
+CREATE INDEX handle_handle ON handle(handle, verified_ms);
+CREATE INDEX handle_next ON handle(next_ms);
+CREATE TABLE likeness (
+  likeness TEXT NOT NULL,              -- a shown name with all that looks alike made one
+  account INTEGER NOT NULL,
+  record INTEGER NOT NULL,             -- the profile
+  PRIMARY KEY (likeness, account, record)
+) WITHOUT ROWID;
+CREATE INDEX likeness_record ON likeness(record);
+CREATE TABLE invited (
+  account BLOB PRIMARY KEY,
+  code TEXT NOT NULL,                  -- the invite it came by
+  at_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX invited_code ON invited(code, at_ms);
+ALTER TABLE invite ADD COLUMN revoked_ms INTEGER;
+CREATE INDEX invite_made ON invite(made_ms);
+CREATE TABLE tally (what INTEGER PRIMARY KEY, count INTEGER NOT NULL);
+INSERT INTO tally (what, count) VALUES (0, 0);  -- posts of people at home here
+"""
+
 #: Append only: a database remembers how many of these it has run.
-MIGRATIONS: tuple[str, ...] = (_TABLES,)
+MIGRATIONS: tuple[str, ...] = (_TABLES, _DERIVED, _PEOPLE, _NAMES)
 
 
 def version(db: sqlite3.Connection) -> int:

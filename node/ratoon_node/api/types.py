@@ -1,0 +1,21 @@
+"""Types of requests and answers that many routes share; they are also the API's schema."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from ratoon_protocol.limits import INT_MAX
+
+#: A record's id or an account: 32 bytes as lower-case hexadecimal.
+Id = Annotated[
+    str,
+    Meta(pattern="^[0-9a-fA-F]{64}$", description="32 bytes as hexadecimal", examples=["ab" * 32]),
+]
+#: A place in a timeline, to be handed back as it came.
+Position = Annotated[int, Meta(ge=0, le=INT_MAX, description="a place in a timeline")]
+#: Milliseconds since 1970 UTC.
+Ms = Annotated[int, Meta(ge=0, le=INT_MAX, description="milliseconds since 1970 UTC")]
+#: Number of something.
+Count = Annotated[int, Meta(ge=0, le=INT_MAX)]

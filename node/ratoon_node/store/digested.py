@@ -1,0 +1,94 @@
+"""What the digest asks the store: records as they are now, and how far it came."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ratoon_node.store.read import IDS_PER_QUERY_MAX
+from ratoon_node.store.rows import Bytes, Row, row
+from ratoon_protocol import kinds
+from ratoon_protocol.status import Status
+
+_CONSUMER = "digest"
+# The strongest disposition whose content may be read: limit (see `policy.verdict`).
+_READABLE_MAX = 2
+
+
+class Taken(NamedTuple):
+    """A record with its author."""
+
+    row: Row
+    account: bytes
+
+    @property
+    def readable(self) -> bool:
+        """Whether its content may be read, as far as the record's own row says."""
+        return (
+            self.row.status is Status.LIVE
+            and self.row.bytes_state is Bytes.HERE
+            and self.row.disposition <= _READABLE_MAX
+        )
+
+
+_TAKEN = (
+    f"SELECT {', '.join('record.' + name for name in Row._fields)}, account.id"
+    " FROM {from_} CROSS JOIN account ON account.n = record.account"
+)
+
+
+def _taken(fields: tuple[Any, ...]) -> Taken:
+    return Taken(row(fields[:-1]), fields[-1])
+
+
+def taken(db: sqlite3.Connection, numbers: Sequence[int]) -> dict[int, Taken]:
+    """Records by this store's numbers; those that are gone are left out."""
+    found: dict[int, Taken] = {}
+    for start in range(0, len(numbers), IDS_PER_QUERY_MAX):
+        part = numbers[start : start + IDS_PER_QUERY_MAX]
+        marks = ",".join("?" * len(part))
+        sql = f"{_TAKEN.format(from_='record')} WHERE record.n IN ({marks})"
+        for fields in db.execute(sql, part):
+            one = _taken(fields)
+            found[one.row.n] = one
+    return found
+
+
+def edited_by(db: sqlite3.Connection, edit: int) -> list[Taken]:
+    """The posts, of the same account, whose bytes an edit replaces."""
+    sql = _TAKEN.format(
+        from_="edit CROSS JOIN record ON record.id = edit.post"
+        " CROSS JOIN record AS version ON version.n = edit.record"
+    )
+    found = db.execute(
+        f"{sql} WHERE edit.record = ? AND record.account = version.account AND record.kind = ?",
+        (edit, kinds.POST),
+    )
+    return [_taken(fields) for fields in found]
+
+
+def edit_of(db: sqlite3.Connection, post: Row) -> Taken | None:
+    """The live edit of a post by its own account."""
+    sql = _TAKEN.format(from_="pointer CROSS JOIN record ON record.n = pointer.record")
+    found = db.execute(
+        f"{sql} WHERE pointer.account = ? AND pointer.kind = ? AND pointer.target = ?"
+        " ORDER BY pointer.created_ms DESC, record.id DESC LIMIT 1",
+        (post.account, kinds.EDIT, post.id),
+    ).fetchone()
+    return _taken(found) if found else None
+
+
+def position(db: sqlite3.Connection) -> int:
+    """The last journal line that is in the derived tables."""
+    found = db.execute("SELECT n FROM position WHERE consumer = ?", (_CONSUMER,)).fetchone()
+    return int(found[0]) if found else 0
+
+
+def save_position(db: sqlite3.Connection, n: int) -> None:
+    """Everything up to line `n` is in the derived tables."""
+    db.execute(
+        "INSERT INTO position (consumer, n) VALUES (?, ?)"
+        " ON CONFLICT (consumer) DO UPDATE SET n = excluded.n",
+        (_CONSUMER, n),
+    )

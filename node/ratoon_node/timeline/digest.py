@@ -1,0 +1,205 @@
+"""What is derived from records: one consumer of the journal that keeps every derived table.
+
+Threads, tags, counts, notifications, words to search for, trends: each is a *chapter*. The
+digest reads the journal's lines in slices, looks at each record that changed as it is now, and
+hands it to all chapters in one transaction, which also saves how far it came. A chapter replaces
+what it keeps of a record, so going over a line twice changes nothing, and setting the position
+back to 0 makes everything anew.
+
+It lags behind the gate by a moment (longer under a flood) and decides nothing: whoever reads a
+derived table asks `Viewer` about every record it names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+import structlog
+
+from ratoon_node.fanout import Fanout
+from ratoon_node.runtime import Clock, Spawn
+from ratoon_node.store import digested, read
+from ratoon_node.store.db import Db
+from ratoon_node.store.digested import Taken
+from ratoon_node.store.read import Line
+from ratoon_node.store.rows import Row
+from ratoon_protocol import kinds, record
+from ratoon_protocol.errors import ProtocolError
+from ratoon_protocol.record import Body
+
+# Journal lines of one transaction: about 20 ms of the writer, which publishing waits for.
+SLICE_LINES = 250
+# Between two slices publishing goes first; and what comes within this time is one slice.
+PAUSE_MS = 20
+GATHER_MS = 100
+# After the disk refused.
+RETRY_MS = 1000
+log = structlog.get_logger()
+
+# Fields of a reply's place and of what it quotes: an edit changes what is said, not where.
+_FIXED = ("parent", "parent_account", "root", "root_account", "quote", "quote_account")
+
+
+class Seen(NamedTuple):
+    """A record that changed, as it is now.
+
+    `row` is None and `account` empty if the header is gone. `body` is there if the record is
+    readable: live, its bytes here, not held or worse; a post's is that of its newest edit. What
+    hides a whole account (a block, a vanish) is no part of it: readers ask for that. `position`
+    is the journal line that led here.
+    """
+
+    n: int
+    row: Row | None
+    account: bytes
+    body: Body | None
+    position: int
+
+    @property
+    def readable(self) -> bool:
+        """Whether there is anything to keep of it."""
+        return self.body is not None
+
+
+class Chapter(Protocol):
+    """One family of derived tables."""
+
+    def take(self, db: sqlite3.Connection, seen: Sequence[Seen], now_ms: int) -> None:
+        """Replace what is kept of these records; nothing is kept of one that is not readable."""
+        ...
+
+
+class Digest:
+    """Follows the journal and keeps the chapters' tables."""
+
+    def __init__(
+        self, db: Db, fanout: Fanout, clock: Clock, spawn: Spawn, chapters: Sequence[Chapter]
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._spawn = spawn
+        self._chapters = chapters
+        self._commits = fanout.subscribe()
+        self._moved = asyncio.Event()
+        #: Everything up to this line is in the derived tables.
+        self.position = 0
+
+    async def start(self) -> None:
+        """Go on where the last run stopped."""
+        self.position = await self._db.read(digested.position)
+        self._spawn(self._run(), "timeline.digest")
+
+    async def reached(self, position: int) -> None:
+        """Return once everything up to a journal line is in the derived tables."""
+        while self.position < position:
+            self._moved.clear()
+            await self._moved.wait()
+
+    async def _run(self) -> None:
+        """Follow the journal for ever; what was missed is read from it like everything else."""
+        while True:
+            while await self._advance():
+                await self._clock.sleep_ms(PAUSE_MS)
+            await self._commits.next()
+            await self._clock.sleep_ms(GATHER_MS)
+            self._commits.drop()
+
+    async def _advance(self) -> bool:
+        """Whether there is more to take at once. No record and no full disk stops the digest."""
+        try:
+            return await self._take(SLICE_LINES)
+        except sqlite3.OperationalError as error:  # a full disk, a lock
+            log.warning("digest_waits", error=type(error).__name__)
+            await self._clock.sleep_ms(RETRY_MS)
+        except Exception:
+            await self._take_singly()
+        return True
+
+    async def _take(self, most: int, skip: bool = False) -> bool:
+        """One slice of at most so many lines; False if the journal's end was reached.
+
+        With `skip` the position moves on and nothing is taken.
+        """
+        since, now_ms = self.position, self._clock.now_ms()
+
+        def take(db: sqlite3.Connection) -> tuple[int, bool]:
+            lines = read.journal(db, since, most)
+            if not lines:
+                return since, False
+            if not skip:
+                seen = look(db, lines)
+                for chapter in self._chapters:
+                    chapter.take(db, seen, now_ms)
+            digested.save_position(db, lines[-1].n)
+            return lines[-1].n, len(lines) == most
+
+        if not await self._db.read(lambda db: bool(read.journal(db, since, 1))):
+            return False  # nothing to write is nothing to sync
+        self.position, more = await self._db.write(take)
+        self._moved.set()
+        return more
+
+    async def _take_singly(self) -> None:
+        """A slice in which something crashed, line by line: a bug costs one record, no more."""
+        for _ in range(SLICE_LINES):
+            try:
+                if not await self._take(1):
+                    return
+            except sqlite3.OperationalError:
+                return  # tried again like any other slice
+            except Exception:
+                log.exception("digest_skipped", line=self.position + 1)
+                await self._take(1, skip=True)
+
+
+def look(db: sqlite3.Connection, lines: Iterable[Line]) -> list[Seen]:
+    """Every record that the lines name, once, as it is now; and the posts that edits are of."""
+    positions = {line.record: line.n for line in lines if line.record is not None}
+    taken = digested.taken(db, list(positions))
+    found = {n: _seen(n, taken.get(n), position) for n, position in positions.items()}
+    for edit in [one for one in found.values() if _kind(one) == kinds.EDIT]:
+        for post in digested.edited_by(db, edit.n):
+            if post.row.n not in found or found[post.row.n].readable:
+                found[post.row.n] = _seen(post.row.n, post, edit.position)
+    return [_newest(db, one) for one in found.values()]
+
+
+def _seen(n: int, taken: Taken | None, position: int) -> Seen:
+    if taken is None:
+        return Seen(n, None, b"", None, position)
+    body = body_of(taken.row) if taken.readable else None
+    return Seen(n, taken.row, taken.account, body, position)
+
+
+def _newest(db: sqlite3.Connection, one: Seen) -> Seen:
+    """A post with the words of its newest edit, if that can be read."""
+    if one.row is None or one.body is None or one.row.kind != kinds.POST:
+        return one
+    edit = digested.edit_of(db, one.row)
+    if edit is None or not edit.readable:
+        return one
+    body = body_of(edit.row)
+    return one if body is None else one._replace(body=current_body(one.body, body))
+
+
+def current_body(first: Body, edit: Body) -> Body:
+    """A post's body as it is read now: the edit's words at the first version's place."""
+    kept = {name: value for name, value in edit.items() if name not in _FIXED}
+    return kept | {name: first[name] for name in _FIXED if name in first}
+
+
+def body_of(row: Row) -> Body | None:
+    """The body of a stored record; None if a disk has changed it."""
+    if row.payload is None:
+        return None
+    try:
+        return record.decode_payload(row.payload)
+    except ProtocolError:
+        return None
+
+
+def _kind(one: Seen) -> int:
+    return one.row.kind if one.row is not None else 0

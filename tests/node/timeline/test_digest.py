@@ -1,0 +1,77 @@
+"""The digest goes over the journal once, in order, and neither skips nor stops."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from ratoon_node.store import digested, read
+from ratoon_node.timeline.digest import Digest, Seen
+from ratoon_protocol import kinds
+from tests.node.world import join, person, running
+
+
+class Book:
+    """A chapter that remembers what it was told; it crashes on one text."""
+
+    def __init__(self, poison: str = "") -> None:
+        self.poison = poison
+        self.texts: dict[int, str] = {}
+
+    def take(self, db: sqlite3.Connection, seen: Sequence[Seen], now_ms: int) -> None:
+        for one in seen:
+            self.texts.pop(one.n, None)
+        for one in seen:
+            if one.row is not None and one.row.kind == kinds.POST and one.body is not None:
+                if self.poison and one.body["text"] == self.poison:
+                    raise RuntimeError("poison")
+                self.texts[one.n] = one.body["text"]
+
+
+async def told(node, book: Book, since: int = 0) -> list[str]:
+    """Everything the journal says, as a new digest hands it to a chapter."""
+    await node.db.write(lambda db: digested.save_position(db, since))
+    digest = Digest(node.db, node.fanout, node.runtime.clock, node.runtime.spawn, [book])
+    await digest.start()
+    await digest.reached(await node.db.read(read.journal_end))
+    return sorted(book.texts.values())
+
+
+async def test_posts_deletes_and_edits_end_as_they_are_now(tmp_path: Path) -> None:
+    async with running(tmp_path) as node:
+        who = person(node.settings.network_bytes, random.Random(1), node.runtime.clock)
+        await join(node, who)
+        posts = [who.post(f"post {n}") for n in range(4)]
+        gone = who.sign(kinds.DELETE, {"ids": [posts[1].id]})
+        edit = who.sign(kinds.EDIT, {"text": "changed"}, posts[2].id)
+        await publish(node, [*posts, gone, edit])
+        assert await told(node, Book()) == ["changed", "post 0", "post 3"]
+
+
+async def test_what_crashes_a_chapter_costs_one_record(tmp_path: Path) -> None:
+    async with running(tmp_path) as node:
+        who = person(node.settings.network_bytes, random.Random(2), node.runtime.clock)
+        await join(node, who)
+        await publish(node, [who.post(f"post {n}") for n in range(600)])
+        found = await told(node, Book(poison="post 300"))
+        assert len(found) == 599
+        assert "post 300" not in found
+
+
+async def test_a_second_reading_changes_nothing(tmp_path: Path) -> None:
+    async with running(tmp_path) as node:
+        who = person(node.settings.network_bytes, random.Random(3), node.runtime.clock)
+        await join(node, who)
+        await publish(node, [who.post(f"post {n}") for n in range(30)])
+        book = Book()
+        once = await told(node, book)
+        assert await told(node, book) == once
+
+
+async def publish(node, records) -> None:
+    from ratoon_node.api.publish import ACCEPTED, API
+
+    outcomes = await node.gate.submit([one.encode() for one in records], API)
+    assert {one.code for one in outcomes} <= ACCEPTED
