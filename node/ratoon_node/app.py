@@ -25,7 +25,7 @@ from ratoon_node.policy.engine import Policy
 from ratoon_node.runtime import Runtime
 from ratoon_node.store.db import Db
 from ratoon_node.telemetry import Metrics
-from ratoon_node.timeline.digest import Digest
+from ratoon_node.timeline.digest import Chapter, Digest
 from ratoon_protocol.limits import VOUCHED_MAX
 
 _HOME_OPEN = {"closed": 0, "invite": 1, "open": 2}
@@ -96,6 +96,20 @@ def read_policy(path: Path) -> Policy:
     return Policy.parse(path.read_bytes() if path.exists() else b"")
 
 
+def _hub_limits(settings: Settings) -> HubLimits:
+    return HubLimits(
+        settings.links_max,
+        settings.push_links,
+        settings.link_queue_bytes_max,
+        settings.horizon_days,
+    )
+
+
+def _chapters() -> list[Chapter]:
+    """Every family of derived tables."""
+    return []
+
+
 def assemble(
     settings: Settings,
     runtime: Runtime,
@@ -140,17 +154,12 @@ def assemble(
         spawn=spawn,
         rng=rng,
         metrics=metrics,
-        limits=HubLimits(
-            settings.links_max,
-            settings.push_links,
-            settings.link_queue_bytes_max,
-            settings.horizon_days,
-        ),
+        limits=_hub_limits(settings),
     )
     dialer = Dialer(
         keys.account, settings.peers, hub, roster, gate, clock, spawn, rng, settings.links_max
     )
-    digest = Digest(db, fanout, clock, spawn, [])
+    digest = Digest(db, fanout, clock, spawn, _chapters())
     return Node(
         settings,
         runtime,
