@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 profile = typer.Typer(help="What an account says of itself.", no_args_is_help=True)
 _ID = re.compile(r"[0-9a-f]{64}")
-_ADDRESS = re.compile(r"https?://[^\s<>\"]+")
-# What ends the sentence around an address, not the address.
-_AFTER_ADDRESS = ".,;:!?'*_…،。"
 # How much of an id tells two apart on a screen.
 ID_CHARS_SHOWN = 12
 
@@ -129,12 +126,12 @@ def post(
     """Post. With --wait it says how many providers hold the post before it returns."""
     from ratoon_node.cli import keyfile
     from ratoon_node.cli.places import client_of
-    from ratoon_protocol import kinds
+    from ratoon_protocol import compose, kinds
 
     body: Body = {"text": sys.stdin.read().rstrip("\n") if text == "-" else text}
     body |= {name: value for name, value in (("lang", lang), ("warning", warning)) if value}
-    if links := _links(body["text"]):
-        body["facets"] = links
+    if found := compose.facets(body["text"]):
+        body["facets"] = found
     if reply_to is not None:
         id_in(reply_to, "a post")
         body |= _reply(client_of(keyfile.load(account), node), reply_to)
@@ -142,38 +139,16 @@ def post(
     _said(published, "Posted", json_)
 
 
-def _links(text: str) -> list[Value]:
-    """Facets of the addresses in a text: what readers may click, and rules on domains look at."""
-    from ratoon_protocol.bodies import FACET_LINK
-    from ratoon_protocol.errors import DecodeError
-    from ratoon_protocol.limits import FACETS_MAX
-    from ratoon_protocol.text import link
-
-    found: list[Value] = []
-    for match in _ADDRESS.finditer(text):
-        address = match[0].rstrip(_AFTER_ADDRESS)
-        while address.endswith(")") and address.count(")") > address.count("("):
-            address = address[:-1].rstrip(_AFTER_ADDRESS)
-        try:
-            link(address)
-        except DecodeError:
-            continue
-        start = len(text[: match.start()].encode())
-        found.append([start, start + len(address.encode()), FACET_LINK, address])
-    return found[:FACETS_MAX]
-
-
 def _reply(client: Client, id_: str) -> Body:
     """The fields that make a post an answer."""
+    from ratoon_protocol import compose
+
     parent = client.get(f"/v1/records/{id_}")
-    root = parent["body"].get("root") or id_
-    root_account = parent["body"].get("root_account") or parent["account"]
-    return {
-        "parent": bytes.fromhex(id_),
-        "parent_account": bytes.fromhex(parent["account"]),
-        "root": bytes.fromhex(root),
-        "root_account": bytes.fromhex(root_account),
+    names = ("root", "root_account")
+    body: Body = {
+        name: bytes.fromhex(parent["body"][name]) for name in names if name in parent["body"]
     }
+    return compose.answer_to(bytes.fromhex(id_), bytes.fromhex(parent["account"]), body)
 
 
 def delete(
