@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ratoon_node import __version__
-from ratoon_node.cli import account, bundles, demo, node, operator, people
+from ratoon_node.cli import account, bundles, demo, node, operator, people, seed
 from ratoon_node.cli.say import CommandError, Exit, plain
 from ratoon_protocol.errors import Code, ProtocolError, RatoonError
 
@@ -38,6 +38,7 @@ app.add_typer(people.profile, name="profile")
 operator.register(app)
 bundles.register(app)
 demo.register(app)
+seed.register(app)
 
 
 def _version(asked: bool) -> None:

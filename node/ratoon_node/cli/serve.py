@@ -107,7 +107,7 @@ async def serve(settings: Settings, say: Callable[[str], None]) -> None:
     try:
         with contextlib.closing(listen(settings.host, settings.port)) as listening:
             configure_log(settings.log_level, settings.log_format, sys.stderr, SystemClock().now_ms)
-            node = await _open(settings, folder, open_keys(folder, settings))
+            node = await open_node(settings, folder, open_keys(folder, settings))
             try:
                 await node.start()
                 await _answer(node, folder, listening, say, stop)
@@ -132,7 +132,8 @@ def _told_to_stop() -> asyncio.Event:
     return stop
 
 
-async def _open(settings: Settings, folder: Folder, keys: Keys) -> Node:
+async def open_node(settings: Settings, folder: Folder, keys: Keys) -> Node:
+    """The node of a folder, wired and not started. Raises `CommandError` for a bad policy."""
     try:
         policy = read_policy(settings.policy_path)
     except PolicyFileError as error:
