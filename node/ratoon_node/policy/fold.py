@@ -102,7 +102,11 @@ def fold(text: str) -> str:
 
 def tokens(text: str) -> list[str]:
     """The words and single signs of `text`, folded, in order."""
-    folded = fold(text)
+    return cut(fold(text))
+
+
+def cut(folded: str) -> list[str]:
+    """The words and single signs of a text that is in lower case already."""
     return (_ASCII_TOKEN if folded.isascii() else _token()).findall(folded)
 
 

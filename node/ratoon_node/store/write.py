@@ -222,7 +222,7 @@ class Tx:
                 (len(stored.payload or b""), stored.account),
             )
         self.erased = True
-        at = self._append(What.REMOVED, None, stored.account, stored.id, stored.created_ms)
+        at = self._append(What.REMOVED, stored.n, stored.account, stored.id, stored.created_ms)
         self.changes.append(
             Change(
                 at, What.REMOVED, stored.id, account, stored.kind, stored.created_ms, False, False

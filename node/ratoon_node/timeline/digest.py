@@ -84,6 +84,8 @@ class Digest:
         self._chapters = chapters
         self._commits = fanout.subscribe()
         self._moved = asyncio.Event()
+        #: Held by whoever needs the derived tables to stay as they are for a moment.
+        self.still = asyncio.Lock()
         #: Everything up to this line is in the derived tables.
         self.position = 0
 
@@ -138,7 +140,8 @@ class Digest:
 
         if not await self._db.read(lambda db: bool(read.journal(db, since, 1))):
             return False  # nothing to write is nothing to sync
-        self.position, more = await self._db.write(take)
+        async with self.still:
+            self.position, more = await self._db.write(take)
         self._moved.set()
         return more
 
