@@ -187,5 +187,7 @@ BUNDLE_RECORDS_MAX = 10_000_000
 BUNDLE_MANIFEST_BYTES_MAX = 4096
 # One file of media in a bundle, read at once.
 BUNDLE_MEDIA_BYTES_MAX = 16 * 1024 * 1024
+# One signed statement: far above the longest.
+STATEMENT_BYTES_MAX = 4096
 # Records in one publish request.
 BATCH_RECORDS_MAX = 10_000

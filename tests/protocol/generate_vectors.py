@@ -18,6 +18,7 @@ from tests.protocol.vectors_identity import identity, status
 from tests.protocol.vectors_keys import VECTORS, spelled
 from tests.protocol.vectors_reconcile import reconcile
 from tests.protocol.vectors_records import records
+from tests.protocol.vectors_statements import statements
 
 FILES: dict[str, Callable[[], dict[str, Any]]] = {
     "codec.json": codec,
@@ -28,6 +29,7 @@ FILES: dict[str, Callable[[], dict[str, Any]]] = {
     "bundle.json": bundle,
     "frames.json": frames,
     "reconcile.json": reconcile,
+    "statements.json": statements,
     **vectors_keys.FILES,
 }
 

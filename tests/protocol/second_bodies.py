@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-from tests.protocol.second_decoder import ask, octets, slot_of
+from tests.protocol.second_decoder import ask, check_signature, decode, octets, slot_of
 
 KNOWN = {
     272: "identity",
@@ -344,3 +344,39 @@ def check_body(header, body):
     if name == "advisory" and body["entity"] is not None:
         named = body["entity_type"].encode() + b"\0" + body["entity"].encode()
         ask(hashlib.sha256(named).digest() == body["target"], "bad_target")
+
+
+# ------------------------------------------------------------------------- statements (R-127)
+def nonce(value):
+    octets(value, 16)
+
+
+def id_or_nil(value):
+    if value is not None:
+        id32(value)
+
+
+STATEMENTS = {
+    "token": (id32, id_or_nil, whole),
+    "session": (id32, id32, word, nonce, whole),
+    "invite": (id32, nonce, whole),
+    "erasure": (id32, id32, whole),
+    "audit": (id32, whole, id32, whole),
+}
+
+
+def judge_statement(context, network, data):
+    """The key and the parts of a statement whose signature fits; else `Fault`."""
+    ask(len(data) <= 4096, "too_large")
+    row = decode(data, 1)
+    ask(isinstance(row, list), "bad_type")
+    ask(len(row) == 3, "bad_length")
+    content, key, signature = row
+    ask(isinstance(content, bytes), "bad_type")
+    octets(key, 32)
+    octets(signature, 64)
+    parts = decode(content, 1)
+    row_of(*STATEMENTS[context])(parts)
+    message = b"ratoon/1/" + context.encode() + b"\0" + network + content
+    check_signature(key, signature, message)
+    return key, parts

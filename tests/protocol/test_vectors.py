@@ -109,6 +109,19 @@ def test_second_decoder_agrees_on_signatures():
         assert found == case["expect"], case["name"]
 
 
+def test_second_decoder_agrees_on_statements():
+    document = DOCUMENTS["statements.json"]
+    network = bytes.fromhex(document["network"])
+    for case in cases("statements.json"):
+
+        def judge(case=case):
+            data, context = bytes.fromhex(case["bytes"]), case["context"]
+            key, parts = second_bodies.judge_statement(context, network, data)
+            assert (key.hex(), shown(parts)) == (case["key"], case["parts"])
+
+        assert verdict(judge) == case["expect"], case["name"]
+
+
 def test_second_decoder_agrees_on_new_keys():
     document = DOCUMENTS["signatures.json"]
     for case in (*document["new_keys_valid"], *document["new_keys_invalid"]):
