@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -48,6 +49,11 @@ def _matches(pattern: str, words: str) -> Check:
     return lambda value: "" if re.fullmatch(pattern, value) else f"is not {words}"
 
 
+def _domain(value: str) -> str:
+    known = re.fullmatch("([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)?", value)
+    return "" if known else "is not a domain such as node.example, in small letters"
+
+
 def _address(value: str) -> str:
     try:
         parts = urlsplit(value)
@@ -58,6 +64,14 @@ def _address(value: str) -> str:
         return f"is not an address such as https://node.example (schemes: {', '.join(SCHEMES)})"
     if parts.username or parts.password or parts.query or parts.fragment:
         return "has a user, a query or a fragment, which addresses of nodes do not have"
+    return ""
+
+
+def _network_of_addresses(value: str) -> str:
+    try:
+        ipaddress.ip_network(value)
+    except ValueError:
+        return "is not an address or a network such as 10.0.0.0/8"
     return ""
 
 
@@ -110,6 +124,14 @@ class Settings:
         Row(
             "Number of the network (autonomous system) it is in, such as AS64500.",
             check=_matches("(AS[0-9]{1,10})?", "AS and a number"),
+        ),
+    ] = ""
+    domain: Annotated[
+        str,
+        Row(
+            "Domain of the names this node gives out (`name@domain`); empty takes the host of the"
+            " first public address.",
+            check=_domain,
         ),
     ] = ""
     # Whom and what it takes.
@@ -191,12 +213,41 @@ class Settings:
     requests_per_minute_max: Annotated[
         int,
         Row(
-            "Requests from one address in a minute, on average; 0 sets no limit.",
+            "What one address, or one account that is signed in, may read in a minute; ten items"
+            " of an answer count as one more request; 0 sets no limit.",
             unit="requests",
             low=0,
-            high=1_000_000,
+            high=10_000_000,
         ),
     ] = 600
+    records_per_minute_max: Annotated[
+        int,
+        Row(
+            "Records that one address may publish in a minute; long ones count by their bytes;"
+            " 0 sets no limit.",
+            unit="records",
+            low=0,
+            high=10_000_000,
+        ),
+    ] = 6000
+    entries_per_minute_max: Annotated[
+        int,
+        Row(
+            "Sign-ups and sign-ins that one address may begin in a minute; 0 sets no limit.",
+            unit="requests",
+            low=0,
+            high=10_000_000,
+        ),
+    ] = 30
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Row(
+            "Addresses (or networks, such as 10.0.0.0/8) of proxies in front of this node, whose"
+            " X-Forwarded-For says who is charged.",
+            high=64,
+            check=_network_of_addresses,
+        ),
+    ] = ()
     request_timeout_ms_max: Annotated[
         int, Row("Time a client has to send a request.", unit="ms", low=1000, high=600_000)
     ] = 30_000
@@ -229,6 +280,12 @@ class Settings:
             choices=("auto", "console", "json"),
         ),
     ] = "auto"
+
+    @property
+    def name_domain(self) -> str:
+        """The domain of the names given out here; "" for none."""
+        first = next(iter(self.public_addresses), "")
+        return (self.domain or urlsplit(first).hostname or "").lower()
 
     @property
     def network_bytes(self) -> bytes:
