@@ -14,9 +14,12 @@ from ratoon_node.config import Settings
 from ratoon_node.fanout import Fanout
 from ratoon_node.ingest.gate import Gate, GateLimits
 from ratoon_node.ingest.ledger import Ledger
+from ratoon_node.ingest.registry import Registry
 from ratoon_node.operate.own import Description, Keys, OwnAccount
 from ratoon_node.peering.dialer import Dialer
 from ratoon_node.peering.hub import Hub, HubLimits
+from ratoon_node.peering.lookup import Lookup
+from ratoon_node.peering.names import Names
 from ratoon_node.peering.receipts import Place, Receipts
 from ratoon_node.peering.roster import Roster
 from ratoon_node.peering.sets import Sets
@@ -26,6 +29,7 @@ from ratoon_node.runtime import Runtime
 from ratoon_node.store.db import Db
 from ratoon_node.telemetry import Metrics
 from ratoon_node.timeline.digest import Chapter, Digest
+from ratoon_node.timeline.naming import Names as NameChapter
 from ratoon_protocol.limits import VOUCHED_MAX
 
 _HOME_OPEN = {"closed": 0, "invite": 1, "open": 2}
@@ -40,6 +44,7 @@ class Node:
     db: Db
     gate: Gate
     ledger: Ledger
+    registry: Registry
     fanout: Fanout
     own: OwnAccount
     roster: Roster
@@ -47,6 +52,7 @@ class Node:
     receipts: Receipts
     hub: Hub
     dialer: Dialer
+    names: Names
     transport: Transport
     digest: Digest
     metrics: Metrics
@@ -63,6 +69,7 @@ class Node:
         self.receipts.start()
         self.hub.start()
         self.dialer.start()
+        self.names.start()
 
     async def peers_changed(self) -> None:
         """Whom the operator added is another list now: let them in, and vouch for them."""
@@ -87,6 +94,7 @@ class Node:
         await self.hub.close()
         await self.runtime.spawner.cancel_all()
         await self.transport.close()
+        await self.names.close()
         await self.runtime.close()
         await self.db.close()
 
@@ -105,9 +113,9 @@ def _hub_limits(settings: Settings) -> HubLimits:
     )
 
 
-def _chapters() -> list[Chapter]:
+def _chapters(own: bytes) -> list[Chapter]:
     """Every family of derived tables."""
-    return []
+    return [NameChapter(own)]
 
 
 def assemble(
@@ -117,8 +125,9 @@ def assemble(
     keys: Keys,
     policy: Policy,
     transport: Transport,
+    lookup: Lookup | None = None,
 ) -> Node:
-    """Wire a node on an open store."""
+    """Wire a node on an open store. Without a `lookup` no domain is asked about names."""
     clock, spawn, rng = runtime.clock, runtime.spawn, runtime.random
     metrics = Metrics(__version__)
     fanout = Fanout()
@@ -135,6 +144,7 @@ def assemble(
         limits=GateLimits.of(settings),
     )
     ledger = Ledger(db, gate, clock)
+    registry = Registry(db, clock, keys.account, settings.name_domain)
     own = OwnAccount(keys, gate, db, clock, rng)
     roster = Roster(keys.account, db, gate, ledger, fanout, clock, spawn)
     sets = Sets(db, fanout, spawn)
@@ -159,13 +169,26 @@ def assemble(
     dialer = Dialer(
         keys.account, settings.peers, hub, roster, gate, clock, spawn, rng, settings.links_max
     )
-    digest = Digest(db, fanout, clock, spawn, _chapters())
+    names = Names(
+        keys.account,
+        db,
+        registry,
+        roster,
+        hub,
+        lookup,
+        clock,
+        spawn,
+        rng,
+        settings.accept_private_addresses,
+    )
+    digest = Digest(db, fanout, clock, spawn, _chapters(keys.account))
     return Node(
         settings,
         runtime,
         db,
         gate,
         ledger,
+        registry,
         fanout,
         own,
         roster,
@@ -173,6 +196,7 @@ def assemble(
         receipts,
         hub,
         dialer,
+        names,
         transport,
         digest,
         metrics,

@@ -95,6 +95,7 @@ ANSWERS: Mapping[Code, Answer] = {
     Code.UNAUTHORISED: Answer(401, "Not allowed without the right key."),
     Code.ENCODING_REFUSED: Answer(415, "This content encoding is not accepted."),
     Code.INVITE_NEEDED: Answer(403, "This node takes new accounts by invitation."),
+    Code.NAME_TAKEN: Answer(409, "Somebody has this name, or one that looks like it."),
     Code.BAD_ADDRESS: Answer(400, "This address may not be used."),
     Code.INTERNAL: Answer(500, "Something went wrong on this node."),
 }

@@ -93,6 +93,7 @@ class Code(StrEnum):
     UNAUTHORISED = "unauthorised"
     ENCODING_REFUSED = "encoding_refused"
     INVITE_NEEDED = "invite_needed"
+    NAME_TAKEN = "name_taken"
     BAD_ADDRESS = "bad_address"
     INTERNAL = "internal"
 

@@ -7,7 +7,6 @@ Then the node publishes a hosting record, and everything the account publishes i
 from __future__ import annotations
 
 import sqlite3
-from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -15,8 +14,12 @@ from aiohttp import web
 from ratoon_node.api import asked
 from ratoon_node.api.answers import answer
 from ratoon_node.api.ports import Services
-from ratoon_node.api.publish import ACCEPTED, API, RECORDS_PER_REQUEST, outcome_view
+from ratoon_node.api.publish import ACCEPTED, API, RECORDS_PER_REQUEST
+from ratoon_node.api.route import Example, Route
+from ratoon_node.api.types import Id
 from ratoon_node.errors import NodeError, told
+from ratoon_node.ingest.registry import Wish
+from ratoon_node.policy.naming import name_fault
 from ratoon_node.policy.verdict import Verdict
 from ratoon_node.store import read
 from ratoon_node.store.rows import Row
@@ -34,10 +37,31 @@ RETRY_MS = 500
 
 
 class Registration(msgspec.Struct, forbid_unknown_fields=True):
-    """The request: identity records (base64 in JSON), and an invite where one is needed."""
+    """The request: identity records (base64 in JSON), an invite where one is needed, and a name.
+
+    The name's handle must stand among those of the newest operation.
+    """
 
     records: list[bytes]
     invite: str = ""
+    name: str = ""
+
+
+class StoredRecord(msgspec.Struct, omit_defaults=True):
+    """What became of one of the records."""
+
+    id: Id | None
+    code: str
+    detail: str = ""
+
+
+class Registered(msgspec.Struct):
+    """The record by which this node hosts the account, and the handle that was asked for."""
+
+    account: Id
+    hosting: Id
+    records: list[StoredRecord]
+    handle: str | None = None
 
 
 class Registrations:
@@ -47,9 +71,30 @@ class Registrations:
         self._services = services
         self._under_way: set[bytes] = set()
 
-    def routes(self) -> list[web.RouteDef]:
+    def routes(self) -> list[Route]:
         """The group's routes."""
-        return [web.post("/v1/accounts", self.register)]
+        return [
+            Route(
+                "POST",
+                "/v1/accounts",
+                self.register,
+                "Makes this node a home of an account, under a name of its domain if one is asked.",
+                "accounts",
+                body=Registration,
+                answer=Registered,
+                status=201,
+                codes=(
+                    Code.INVITE_NEEDED,
+                    Code.NAME_TAKEN,
+                    Code.NOT_HOSTED,
+                    Code.NOT_HOME,
+                    Code.GONE,
+                    Code.PENDING,
+                    Code.BLOCKED,
+                ),
+                example=Example(body={"records": ["{genesis}"]}),
+            )
+        ]
 
     async def register(self, request: web.Request) -> web.Response:
         """Host an account. Asking again is answered alike and takes no second invite."""
@@ -61,18 +106,23 @@ class Registrations:
             raise NodeError(Code.BUSY, retry_ms=RETRY_MS)
         self._under_way.add(log.account)
         try:
-            hosting, fresh = await self._host(log.account, form.invite)
+            hosting, fresh = await self._host(log, form)
         finally:
             self._under_way.discard(log.account)
         outcomes = await self._services.node.gate.submit(form.records, API)
         for outcome in outcomes:
             if outcome.code not in ACCEPTED:
                 raise NodeError(outcome.code, detail=outcome.detail)
-        body: dict[str, Any] = {
-            "account": log.account.hex(),
-            "hosting": hosting.hex(),
-            "records": [outcome_view(outcome, None) for outcome in outcomes],
-        }
+        domain = self._services.node.registry.domain
+        body = Registered(
+            log.account.hex(),
+            hosting.hex(),
+            [
+                StoredRecord(one.id.hex() if one.id else None, one.code.value, one.detail)
+                for one in outcomes
+            ],
+            f"{form.name}@{domain}" if form.name else None,
+        )
         return answer(body, 201 if fresh else 200)
 
     async def _form(self, request: web.Request) -> Registration:
@@ -130,31 +180,43 @@ class Registrations:
         if decision is not None and decision.verdict >= Verdict.HOLD:
             raise NodeError(Code.BLOCKED)
 
-    async def _host(self, account: bytes, invite: str) -> tuple[bytes, bool]:
+    async def _host(self, log: IdentityLog, form: Registration) -> tuple[bytes, bool]:
         """The id of the hosting record, and whether it is new."""
         node = self._services.node
 
         def current(db: sqlite3.Connection) -> bytes | None:
             own = read.account(db, node.own.account)
-            if own is None or node.own.account not in read.hosts(db, account):
+            if own is None or node.own.account not in read.hosts(db, log.account):
                 return None
-            row = read.current(db, own.n, kinds.HOSTING, account)
+            row = read.current(db, own.n, kinds.HOSTING, log.account)
             return row.id if row else None
 
         before = await node.db.read(current)
+        mode = node.settings.registration
+        if before is None and mode == "closed":
+            raise NodeError(Code.NOT_HOSTED, safe="This node takes no new accounts.")
+        wish = self._wish(log, form, mode == "invite" and before is None)
+        await node.registry.admit(wish)
         if before is not None:
             return before, False
-        mode = node.settings.registration
-        if mode == "closed":
-            raise NodeError(Code.NOT_HOSTED, safe="This node takes no new accounts.")
-        if mode == "invite" and not await node.ledger.use_invite(invite):
-            raise NodeError(Code.INVITE_NEEDED)
         try:
-            return (await node.own.host(account)).id, True
+            return (await node.own.host(log.account)).id, True
         except NodeError:
-            if mode == "invite":
-                await node.ledger.return_invite(invite)
+            await node.registry.undo(wish)
             raise
+
+    def _wish(self, log: IdentityLog, form: Registration, by_invite: bool) -> Wish:
+        """What the account asks for. Raises `bad_request` for a name it may not ask for."""
+        assert log.head is not None, "checked when the log was read"
+        domain = self._services.node.registry.domain
+        if form.name:
+            words = name_fault(form.name) if domain else "This node gives out no names."
+            if not words and f"{form.name}@{domain}" not in log.head.handles:
+                words = f"The account does not list {form.name}@{domain} among its handles."
+            if words:
+                raise NodeError(Code.BAD_REQUEST, safe=words)
+        invite = form.invite if by_invite else None
+        return Wish(log.account, log.head.handles, form.name, invite)
 
 
 def _checked(found: Record) -> Record:

@@ -57,6 +57,15 @@ ON CONFLICT (record, node) DO UPDATE SET code = excluded.code, at_ms = excluded.
 """
 
 
+async def write(db: Db, fn: Read[T]) -> T:
+    """One transaction. Raises `NodeError(busy)` if the store cannot write now."""
+    try:
+        return await db.write(fn)
+    except sqlite3.Error as error:
+        log.error("store_cannot_write", error=str(error))
+        raise NodeError(Code.BUSY, detail=str(error), retry_ms=STORE_RETRY_MS) from error
+
+
 class Ledger:
     """Writes, one transaction each. All raise `NodeError(busy)` when the store cannot write:
     whoever does that again and again waits and goes on.
@@ -68,12 +77,7 @@ class Ledger:
         self._clock = clock
 
     async def _write(self, fn: Read[T]) -> T:
-        """One transaction. Raises `NodeError(busy)` if the store cannot write now."""
-        try:
-            return await self._db.write(fn)
-        except sqlite3.Error as error:
-            log.error("store_cannot_write", error=str(error))
-            raise NodeError(Code.BUSY, detail=str(error), retry_ms=STORE_RETRY_MS) from error
+        return await write(self._db, fn)
 
     # --- receipts and wanted bytes -------------------------------------------------------
 
@@ -212,37 +216,3 @@ class Ledger:
             return gone.rowcount > 0
 
         return await self._write(run)
-
-    # --- invites -------------------------------------------------------------------------
-
-    async def invite(self, code: str, uses: int, expires_ms: int | None, note: str) -> None:
-        """Make an invite that lets `uses` accounts in."""
-        now_ms = self._clock.now_ms()
-
-        def run(db: sqlite3.Connection) -> None:
-            db.execute(
-                "INSERT INTO invite (code, uses, made_ms, expires_ms, note) VALUES (?, ?, ?, ?, ?)",
-                (code, uses, now_ms, expires_ms, note),
-            )
-
-        await self._write(run)
-
-    async def use_invite(self, code: str) -> bool:
-        """Take one use of an invite; False if it is unknown, used up or expired."""
-        now_ms = self._clock.now_ms()
-
-        def run(db: sqlite3.Connection) -> bool:
-            taken = db.execute(
-                "UPDATE invite SET uses = uses - 1 WHERE code = ? AND uses > 0"
-                " AND (expires_ms IS NULL OR expires_ms > ?)",
-                (code, now_ms),
-            )
-            return taken.rowcount == 1
-
-        return await self._write(run)
-
-    async def return_invite(self, code: str) -> None:
-        """Give one use back: the registration it was taken for failed."""
-        await self._db.write(
-            lambda db: db.execute("UPDATE invite SET uses = uses + 1 WHERE code = ?", (code,))
-        )

@@ -85,7 +85,7 @@ class SocketWire:
             pass  # the client has closed the connection under it
 
 
-class _PublicResolver(AbstractResolver):
+class PublicResolver(AbstractResolver):
     """Resolves names to public addresses only, so that no peer's record can point us inwards."""
 
     def __init__(self, private: bool, resolver: AbstractResolver) -> None:
@@ -95,6 +95,7 @@ class _PublicResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
+        """The public addresses of a name. Raises `OSError` if it has none."""
         found = await self._resolver.resolve(host, port, family)
         allowed = [one for one in found if self._private or is_public(one["host"])]
         if not allowed:
@@ -102,6 +103,7 @@ class _PublicResolver(AbstractResolver):
         return allowed
 
     async def close(self) -> None:
+        """End what it holds."""
         await self._resolver.close()
 
 
@@ -169,7 +171,7 @@ class SocketTransport:
         """See `Transport.dial`. No redirects, no compression, a bounded time."""
         url = link_url(address, self._private)
         if self._client is None:
-            resolver = _PublicResolver(self._private, self._resolver or ThreadedResolver())
+            resolver = PublicResolver(self._private, self._resolver or ThreadedResolver())
             connector = aiohttp.TCPConnector(resolver=resolver, limit=0)
             trace = aiohttp.TraceConfig()
             trace.on_request_redirect.append(_refuse_redirect)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from ratoon_node.store.read import IDS_PER_QUERY_MAX
 from ratoon_node.store.rows import Row, row
+from ratoon_protocol import kinds
 from ratoon_protocol.kinds import Lane
 
 
@@ -28,12 +29,14 @@ class Listed(NamedTuple):
         return self.vanished or self.suspect
 
 
-_LISTED = (
-    f"SELECT {', '.join('record.' + name for name in Row._fields)}, account.id,"
+_LISTED_COLUMNS = (
+    f"{', '.join('record.' + name for name in Row._fields)}, account.id,"
     " account.vanished_ms IS NOT NULL, chain.suspect"
-    " FROM record CROSS JOIN account ON account.n = record.account"
-    " CROSS JOIN chain ON chain.n = record.chain"
 )
+_WITH_AUTHOR = (
+    "CROSS JOIN account ON account.n = record.account CROSS JOIN chain ON chain.n = record.chain"
+)
+_LISTED = f"SELECT {_LISTED_COLUMNS} FROM record {_WITH_AUTHOR}"
 
 
 def _listed(fields: tuple[Any, ...]) -> Listed:
@@ -46,32 +49,56 @@ def listed_id(db: sqlite3.Connection, id_: bytes) -> Listed | None:
     return _listed(found) if found else None
 
 
-def listed_before(db: sqlite3.Connection, before: int, limit: int) -> list[Listed]:
-    """Timeline records with a position below `before`, newest first."""
-    sql = f"{_LISTED} WHERE record.shown < ? ORDER BY record.shown DESC LIMIT ?"
-    return [_listed(fields) for fields in db.execute(sql, (before, limit))]
+def listed_numbers(db: sqlite3.Connection, numbers: Sequence[int]) -> list[Listed]:
+    """Records by this store's numbers, in any order; those that are gone are left out."""
+    found: list[Listed] = []
+    for start in range(0, len(numbers), IDS_PER_QUERY_MAX):
+        part = numbers[start : start + IDS_PER_QUERY_MAX]
+        sql = f"{_LISTED} WHERE record.n IN ({','.join('?' * len(part))})"
+        found.extend(_listed(fields) for fields in db.execute(sql, part))
+    return found
 
 
-def listed_since(db: sqlite3.Connection, since: int, limit: int) -> list[Listed]:
+def listed_edit(db: sqlite3.Connection, account_: int, post: bytes) -> Listed | None:
+    """The live edit of a post by the account that wrote it; the newest where there are several."""
+    found = db.execute(
+        f"SELECT {_LISTED_COLUMNS} FROM pointer CROSS JOIN record ON record.n = pointer.record"
+        f" {_WITH_AUTHOR} WHERE pointer.account = ? AND pointer.kind = ? AND pointer.target = ?"
+        " ORDER BY pointer.created_ms DESC, record.id DESC LIMIT 1",
+        (account_, kinds.EDIT, post),
+    ).fetchone()
+    return _listed(found) if found else None
+
+
+class Place(NamedTuple):
+    """A record in a timeline: its position, and this store's number of it."""
+
+    position: int
+    n: int
+
+
+def places_before(db: sqlite3.Connection, before: int, limit: int) -> list[Place]:
+    """Timeline records with a position below `before`, newest first. Reads the index alone."""
+    sql = "SELECT shown, n FROM record WHERE shown < ? ORDER BY shown DESC LIMIT ?"
+    return list(map(Place._make, db.execute(sql, (before, limit))))
+
+
+def places_since(db: sqlite3.Connection, since: int, limit: int) -> list[Place]:
     """Timeline records with a position above `since`, oldest first."""
-    sql = f"{_LISTED} WHERE record.shown > ? ORDER BY record.shown LIMIT ?"
-    return [_listed(fields) for fields in db.execute(sql, (since, limit))]
+    sql = "SELECT shown, n FROM record WHERE shown > ? ORDER BY shown LIMIT ?"
+    return list(map(Place._make, db.execute(sql, (since, limit))))
 
 
-def listed_by_before(
-    db: sqlite3.Connection, account_: int, before: int, limit: int
-) -> list[Listed]:
+def places_by_before(db: sqlite3.Connection, account_: int, before: int, limit: int) -> list[Place]:
     """One author's timeline records with a position below `before`, newest first."""
-    sql = f"{_LISTED} WHERE record.account = ? AND record.shown < ?"
-    found = db.execute(f"{sql} ORDER BY record.shown DESC LIMIT ?", (account_, before, limit))
-    return [_listed(fields) for fields in found]
+    sql = "SELECT shown, n FROM record WHERE account = ? AND shown < ? ORDER BY shown DESC LIMIT ?"
+    return list(map(Place._make, db.execute(sql, (account_, before, limit))))
 
 
-def listed_by_since(db: sqlite3.Connection, account_: int, since: int, limit: int) -> list[Listed]:
+def places_by_since(db: sqlite3.Connection, account_: int, since: int, limit: int) -> list[Place]:
     """One author's timeline records with a position above `since`, oldest first."""
-    sql = f"{_LISTED} WHERE record.account = ? AND record.shown > ?"
-    found = db.execute(f"{sql} ORDER BY record.shown LIMIT ?", (account_, since, limit))
-    return [_listed(fields) for fields in found]
+    sql = "SELECT shown, n FROM record WHERE account = ? AND shown > ? ORDER BY shown LIMIT ?"
+    return list(map(Place._make, db.execute(sql, (account_, since, limit))))
 
 
 def listed_all_by(db: sqlite3.Connection, account_: int, after: int, limit: int) -> list[Listed]:
@@ -189,22 +216,3 @@ def blocks(db: sqlite3.Connection) -> list[BlockRow]:
         f"SELECT {', '.join(BlockRow._fields)} FROM block ORDER BY at_ms DESC, subject, entity"
     )
     return [BlockRow._make(fields) for fields in found]
-
-
-class InviteRow(NamedTuple):
-    """An invite as stored; `uses` are those left."""
-
-    code: str
-    uses: int
-    made_ms: int
-    expires_ms: int | None
-    note: str
-
-
-def invites(db: sqlite3.Connection, limit: int) -> list[InviteRow]:
-    """Invites, newest first."""
-    found = db.execute(
-        f"SELECT {', '.join(InviteRow._fields)} FROM invite ORDER BY made_ms DESC, code LIMIT ?",
-        (limit,),
-    )
-    return [InviteRow._make(fields) for fields in found]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ratoon_node.store.rows import COLUMNS, Bytes, Flag, Row, What, row
 from ratoon_protocol import kinds, record
-from ratoon_protocol.errors import Code
+from ratoon_protocol.errors import Code, ProtocolError
 from ratoon_protocol.kinds import Lane, Scope
 from ratoon_protocol.status import Status
 
@@ -103,6 +103,20 @@ def account(db: sqlite3.Connection, id_: bytes) -> AccountRow | None:
         f"SELECT {', '.join(AccountRow._fields)} FROM account WHERE id = ?", (id_,)
     ).fetchone()
     return AccountRow(*found) if found else None
+
+
+def handles(db: sqlite3.Connection, id_: bytes) -> tuple[str, ...]:
+    """The handles that an account's newest operation lists, verified or not (R-41)."""
+    found = account(db, id_)
+    if found is None or found.head is None or found.vanished_ms is not None:
+        return ()
+    head = by_id(db, found.head)
+    if head is None or head.payload is None:
+        return ()
+    try:
+        return tuple(record.decode_payload(head.payload)["handles"])
+    except ProtocolError:  # a disk has changed it
+        return ()
 
 
 def account_id(db: sqlite3.Connection, number: int) -> bytes:

@@ -180,6 +180,7 @@ CREATE INDEX reference_parent ON reference(parent, position, author) WHERE paren
 CREATE INDEX reference_root ON reference(root, position, author) WHERE root IS NOT NULL;
 CREATE INDEX reference_quote ON reference(quote, position, author) WHERE quote IS NOT NULL;
 CREATE INDEX reference_repost ON reference(repost, position, author) WHERE repost IS NOT NULL;
+CREATE INDEX reference_replies ON reference(author, position) WHERE parent IS NOT NULL;
 CREATE TABLE opinion (
   record INTEGER PRIMARY KEY,          -- a live reaction that holds, or a vote
   kind INTEGER NOT NULL,
@@ -197,16 +198,58 @@ CREATE TABLE listing (
   PRIMARY KEY (what, key, position)
 ) WITHOUT ROWID;
 CREATE INDEX listing_record ON listing(record);
+CREATE TABLE resident (
+  record INTEGER PRIMARY KEY,          -- a hosting record of this node that holds
+  account BLOB NOT NULL
+);
+CREATE TABLE moving (
+  account INTEGER PRIMARY KEY,         -- somebody who came or left, whose posts are gone over
+  after INTEGER NOT NULL               -- up to this position they are done
+);
 CREATE TABLE notice (
   n INTEGER PRIMARY KEY AUTOINCREMENT, -- its place among the notifications: never used again
   account INTEGER NOT NULL,            -- who is told
   what INTEGER NOT NULL,               -- Notice
+  author INTEGER NOT NULL,             -- who did it
+  subject INTEGER NOT NULL,            -- what makes it the same thing: told once
   record INTEGER NOT NULL,             -- the record that says so
-  author INTEGER NOT NULL,
-  at_ms INTEGER NOT NULL
+  target INTEGER,                      -- whose end is its end: the record it is about
+  holds INTEGER NOT NULL,              -- 0: taken back, may come again
+  detail TEXT NOT NULL,
+  at_ms INTEGER NOT NULL,
+  UNIQUE (account, what, author, subject)
 );
-CREATE INDEX notice_account ON notice(account, n);
-CREATE INDEX notice_record ON notice(record);
+CREATE INDEX notice_account ON notice(account, n) WHERE holds = 1;
+CREATE INDEX notice_all_of ON notice(account, n);
+CREATE INDEX notice_record ON notice(record, account);
+CREATE TABLE poll_due (
+  record INTEGER PRIMARY KEY,          -- a post with a poll that has not ended
+  ends_ms INTEGER NOT NULL
+);
+CREATE INDEX poll_due_ends ON poll_due(ends_ms);
+CREATE TABLE word_shard (
+  what INTEGER NOT NULL,               -- Words: whose the full-text table is
+  shard INTEGER NOT NULL,              -- the numbers in it, without their lowest 16 bits
+  erased INTEGER NOT NULL DEFAULT 0,   -- 1: words that are gone elsewhere are in it; 2: merged
+  PRIMARY KEY (what, shard)
+) WITHOUT ROWID;
+CREATE INDEX word_shard_erased ON word_shard(erased, what, shard) WHERE erased > 0;
+CREATE TABLE person (
+  account INTEGER PRIMARY KEY,         -- somebody who can be found by words
+  profile INTEGER                      -- the record they are from, if not from handles alone
+);
+CREATE INDEX person_profile ON person(profile) WHERE profile IS NOT NULL;
+CREATE TABLE trend_use (
+  n INTEGER PRIMARY KEY,
+  record INTEGER NOT NULL,             -- what uses a tag, or answers, shows or likes a post
+  what INTEGER NOT NULL,               -- Trend
+  target NOT NULL,                     -- a folded tag, a post's id
+  hour INTEGER NOT NULL,               -- when it says it was made
+  author INTEGER NOT NULL
+);
+CREATE INDEX trend_use_record ON trend_use(record);
+CREATE INDEX trend_use_hour ON trend_use(hour, what, target, author);
+CREATE INDEX trend_use_target ON trend_use(what, target, hour, author, record);
 """
 
 # What people and the operator of this node have here beside records.
@@ -240,7 +283,8 @@ CREATE TABLE name (
 CREATE INDEX name_account ON name(account);
 CREATE TABLE handle (
   account INTEGER NOT NULL,
-  handle TEXT NOT NULL,                -- as the account's head lists it
+  handle TEXT NOT NULL,
+  place INTEGER NOT NULL,              -- where the account's head lists it
   verified_ms INTEGER,                 -- when the domain last said so too; NULL: not, or no more
   checked_ms INTEGER,
   next_ms INTEGER NOT NULL,            -- when to ask again
@@ -265,7 +309,7 @@ CREATE INDEX invited_code ON invited(code, at_ms);
 ALTER TABLE invite ADD COLUMN revoked_ms INTEGER;
 CREATE INDEX invite_made ON invite(made_ms);
 CREATE TABLE tally (what INTEGER PRIMARY KEY, count INTEGER NOT NULL);
-INSERT INTO tally (what, count) VALUES (0, 0);  -- posts of people at home here
+CREATE TABLE tallied (record INTEGER PRIMARY KEY, what INTEGER NOT NULL);
 """
 
 #: Append only: a database remembers how many of these it has run.

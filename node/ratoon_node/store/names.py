@@ -1,0 +1,203 @@
+"""Names that this node gives out, what it found of handles, and which names look alike."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from enum import IntEnum
+from typing import NamedTuple
+
+from ratoon_node.store.read import IDS_PER_QUERY_MAX
+
+# --- names of this node's domain ---------------------------------------------------------------
+
+
+def holder(db: sqlite3.Connection, name: str) -> bytes | None:
+    """The account that was given a name; whether it still counts is for the caller to see."""
+    found = db.execute("SELECT account FROM name WHERE name = ?", (name,)).fetchone()
+    return found[0] if found else None
+
+
+class Held(NamedTuple):
+    """A name that was given out."""
+
+    name: str
+    account: bytes
+    at_ms: int
+
+
+def held_like(db: sqlite3.Connection, likeness: str) -> Held | None:
+    """The name that looks like this."""
+    sql = "SELECT name, account, at_ms FROM name WHERE likeness = ?"
+    found = db.execute(sql, (likeness,)).fetchone()
+    return Held(*found) if found else None
+
+
+def give(db: sqlite3.Connection, name: str, likeness: str, account: bytes, now_ms: int) -> None:
+    """Write a name down as an account's."""
+    row = (name, likeness, account, now_ms)
+    db.execute("INSERT INTO name (name, likeness, account, at_ms) VALUES (?, ?, ?, ?)", row)
+
+
+def take_back(db: sqlite3.Connection, name: str) -> None:
+    """A name is free again."""
+    db.execute("DELETE FROM name WHERE name = ?", (name,))
+
+
+def held_by(db: sqlite3.Connection, account: bytes) -> list[str]:
+    """The names of an account."""
+    found = db.execute("SELECT name FROM name WHERE account = ? ORDER BY name", (account,))
+    return [name for (name,) in found]
+
+
+# --- handles ---------------------------------------------------------------------------------
+
+
+class Due(NamedTuple):
+    """A handle whose domain is to be asked."""
+
+    account: int
+    id: bytes
+    handle: str
+    failures: int
+
+
+def expect(db: sqlite3.Connection, account: int, handles: Sequence[str], now_ms: int) -> None:
+    """These are the handles that an account lists now; what was found of others is forgotten."""
+    marks = ",".join("?" * len(handles))
+    db.execute(
+        f"DELETE FROM handle WHERE account = ? AND handle NOT IN ({marks})", (account, *handles)
+    )
+    db.executemany(
+        "INSERT INTO handle (account, handle, place, next_ms) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (account, handle) DO UPDATE SET place = excluded.place",
+        [(account, handle, place, now_ms) for place, handle in enumerate(handles)],
+    )
+
+
+def due(db: sqlite3.Connection, now_ms: int, limit: int) -> list[Due]:
+    """Handles whose time has come, those that waited longest first."""
+    found = db.execute(
+        "SELECT handle.account, account.id, handle.handle, handle.failures FROM handle"
+        " CROSS JOIN account ON account.n = handle.account"
+        " WHERE handle.next_ms <= ? ORDER BY handle.next_ms LIMIT ?",
+        (now_ms, limit),
+    )
+    return [Due(*row) for row in found]
+
+
+def put_off(db: sqlite3.Connection, asked: Iterable[Due], next_ms: int) -> None:
+    """Not now: come back later."""
+    db.executemany(
+        "UPDATE handle SET next_ms = ? WHERE account = ? AND handle = ?",
+        [(next_ms, one.account, one.handle) for one in asked],
+    )
+
+
+def note_finding(
+    db: sqlite3.Connection, asked: Due, verified: bool | None, now_ms: int, next_ms: int
+) -> None:
+    """What the domain said: it names the account, it does not, or (None) nobody answered."""
+    keep = {True: str(now_ms), False: "NULL", None: "verified_ms"}[verified]
+    failures = 0 if verified else asked.failures + 1
+    db.execute(
+        f"UPDATE handle SET verified_ms = {keep}, checked_ms = ?, next_ms = ?, failures = ?"
+        " WHERE account = ? AND handle = ?",
+        (now_ms, next_ms, failures, asked.account, asked.handle),
+    )
+
+
+def listed_as(db: sqlite3.Connection, account: bytes, handle: str) -> Due | None:
+    """The row of one account's handle, if its head lists that."""
+    found = db.execute(
+        "SELECT handle.account, account.id, handle.handle, handle.failures FROM account"
+        " CROSS JOIN handle ON handle.account = account.n AND handle.handle = ?"
+        " WHERE account.id = ?",
+        (handle, account),
+    ).fetchone()
+    return Due(*found) if found else None
+
+
+def verified_account(db: sqlite3.Connection, handle: str, since_ms: int) -> bytes | None:
+    """The account whose handle this is, as was found not longer ago than `since_ms`."""
+    found = db.execute(
+        "SELECT account.id FROM handle CROSS JOIN account ON account.n = handle.account"
+        " WHERE handle.handle = ? AND verified_ms >= ? ORDER BY verified_ms DESC LIMIT 1",
+        (handle, since_ms),
+    ).fetchone()
+    return found[0] if found else None
+
+
+def verified_handles(
+    db: sqlite3.Connection, accounts: Collection[int], since_ms: int
+) -> dict[int, str]:
+    """The first verified handle of each account that has one."""
+    found: dict[int, str] = {}
+    numbers = list(accounts)
+    for at in range(0, len(numbers), IDS_PER_QUERY_MAX):
+        some = numbers[at : at + IDS_PER_QUERY_MAX]
+        rows = db.execute(
+            "SELECT account, handle FROM handle"
+            f" WHERE account IN ({','.join('?' * len(some))}) AND verified_ms >= ?"
+            " ORDER BY place DESC",
+            (*some, since_ms),
+        )
+        found.update(rows)
+    return found
+
+
+# --- what looks alike ------------------------------------------------------------------------
+
+
+def forget_likeness(db: sqlite3.Connection, record: int) -> None:
+    """A profile says nothing any more."""
+    db.execute("DELETE FROM likeness WHERE record = ?", (record,))
+
+
+def keep_likeness(db: sqlite3.Connection, record: int, account: int, likeness: str) -> None:
+    """What the name of a profile looks like."""
+    row = (likeness, account, record)
+    db.execute("INSERT INTO likeness (likeness, account, record) VALUES (?, ?, ?)", row)
+
+
+def others_like(db: sqlite3.Connection, looks: Mapping[int, str]) -> set[int]:
+    """Of accounts with what their names look like, those that another account resembles."""
+    return {
+        account
+        for account, likeness in looks.items()
+        if db.execute(
+            "SELECT 1 FROM likeness WHERE likeness = ? AND account <> ? LIMIT 1",
+            (likeness, account),
+        ).fetchone()
+    }
+
+
+# --- counters --------------------------------------------------------------------------------
+
+
+class Tally(IntEnum):
+    """What is counted."""
+
+    LOCAL_POSTS = 0  # by people who were at home here
+    RESIDENTS = 1  # hosting records of this node that hold
+
+
+def tally(db: sqlite3.Connection, record: int, what: Tally | None) -> None:
+    """Count a record as one of `what`, or (None) as nothing any more."""
+    before = db.execute("DELETE FROM tallied WHERE record = ? RETURNING what", (record,)).fetchone()
+    if before is not None:
+        db.execute("UPDATE tally SET count = count - 1 WHERE what = ?", before)
+    if what is not None:
+        db.execute("INSERT INTO tallied (record, what) VALUES (?, ?)", (record, what))
+        db.execute(
+            "INSERT INTO tally (what, count) VALUES (?, 1)"
+            " ON CONFLICT (what) DO UPDATE SET count = count + 1",
+            (what,),
+        )
+
+
+def tallies(db: sqlite3.Connection) -> dict[Tally, int]:
+    """All counters."""
+    found = dict.fromkeys(Tally, 0)
+    found.update((Tally(what), count) for what, count in db.execute("SELECT * FROM tally"))
+    return found
