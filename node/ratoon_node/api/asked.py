@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TypeVar
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, TypeVar
 
 import msgspec
 from aiohttp import web
 
+from ratoon_node.api.answers import JSON_TYPE
 from ratoon_node.api.ports import Services
+from ratoon_node.api.rate import ITEMS_PER_REQUEST, Pool, client_of
 from ratoon_node.errors import NodeError
 from ratoon_node.timeline.walk import Cursor
 from ratoon_protocol.errors import Code
@@ -22,6 +26,8 @@ BODY_OWN_BYTES_MAX = 128 * 1024
 BODIES_BYTES_MAX = 64 * 1024 * 1024
 # What is told whoever sends more than there is room for.
 BODIES_RETRY_MS = 1000
+# Digits of the largest number that is exact everywhere.
+DIGITS_MAX = 16
 # Items of a listing when the client does not say.
 LIMIT_DEFAULT = 20
 
@@ -71,17 +77,36 @@ def _cut(request: web.Request, code: Code, retry_ms: int | None = None) -> NodeE
 
 async def json_body(request: web.Request, services: Services, type_: type[T]) -> T:
     """A JSON body as `type_` (a msgspec struct). Raises `NodeError(bad_request)`."""
+    if request.content_type != JSON_TYPE:
+        raise NodeError(Code.BAD_REQUEST, safe=f"Send {JSON_TYPE}.")
     data = await body(request, services, JSON_BYTES_MAX)
     return parse_json(data, type_)
 
 
 def parse_json(data: bytes | str, type_: type[T]) -> T:
-    """`data` as `type_`; msgspec's words name fields and types, never values."""
+    """`data` as `type_`. Raises `NodeError`: `bad_request`, and as `query` for bounds."""
     try:
         return msgspec.json.decode(data, type=type_)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        detail = str(error) if isinstance(error, msgspec.ValidationError) else "not JSON"
-        raise NodeError(Code.BAD_REQUEST, safe=f"The request is not valid: {detail}") from None
+    except msgspec.ValidationError as error:
+        raise _refused(error) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise NodeError(Code.BAD_REQUEST, safe="The request is not JSON.") from None
+
+
+# What msgspec says about a bound that was passed, and our word for it.
+_BOUNDS = (
+    ("Expected `int`", Code.OUT_OF_RANGE),
+    ("Expected `str` of length <=", Code.TOO_LONG),
+    ("Expected `array` of length <=", Code.TOO_MANY),
+)
+
+
+def _refused(error: msgspec.ValidationError) -> NodeError:
+    """The refusal; msgspec's words name fields, types and bounds, never values."""
+    words = str(error)
+    beyond = "=" in words.partition(" - at")[0]
+    found = (code for begin, code in _BOUNDS if beyond and words.startswith(begin))
+    return NodeError(next(found, Code.BAD_REQUEST), safe=f"The request is not valid: {words}")
 
 
 def id_in(text: str, what: str = "id") -> bytes:
@@ -110,7 +135,7 @@ def number_in(text: str, name: str, high: int, low: int = 0) -> int:
     """A whole number from `low` to `high`. Raises `bad_request` or `out_of_range`."""
     if not (text.isascii() and text.isdecimal()):
         raise NodeError(Code.BAD_REQUEST, safe=f"{name} must be a whole number.")
-    if len(text) > 16 or not low <= int(text) <= high:
+    if len(text) > DIGITS_MAX or not low <= int(text) <= high:
         raise NodeError(Code.OUT_OF_RANGE, safe=f"{name} must be from {low} to {high}.")
     return int(text)
 
@@ -131,30 +156,96 @@ def wants(request: web.Request, type_: str) -> bool:
     return any(part.partition(";")[0].strip().lower() == type_ for part in accepted)
 
 
-def client(request: web.Request) -> str:
+#: Who is charged for a request: its address, and the account that signed in. Kept in memory only.
+CLIENTS = web.RequestKey("clients", tuple)
+
+
+def client(request: web.Request, services: Services) -> str:
     """The address that is charged for a request; kept in memory, never logged."""
-    return request.remote or ""
+    proxies = services.node.settings.trusted_proxies
+    forwarded = request.headers.get("X-Forwarded-For", "") if proxies else ""
+    return client_of(request.remote or "", forwarded, proxies)
 
 
-def charge(request: web.Request, services: Services, cost: float) -> None:
-    """Take `cost` requests from the client's allowance. Raises `NodeError(rate)`."""
-    now_ms = services.node.runtime.clock.monotonic_ms()
-    wait_ms = services.rates.take(client(request), cost, now_ms)
+def charge(request: web.Request, services: Services, cost: float, pool: Pool = Pool.READ) -> None:
+    """Take `cost` (of the pool's unit) from the client's allowance. Raises `NodeError(rate)`.
+
+    The operator is not charged.
+    """
+    rates, now_ms = services.rates[pool], services.node.runtime.clock.monotonic_ms()
+    clients = request.get(CLIENTS, ())
+    wait_ms = max((rates.wait_ms(one, cost, now_ms) for one in clients), default=0)
     if wait_ms:
         raise NodeError(Code.RATE, retry_ms=wait_ms)
+    for one in clients:
+        rates.owe(one, cost, now_ms)
+
+
+def sent(request: web.Request, services: Services, items: int) -> int:
+    """Count records that a stream sent. Returns the ms to wait before more of the past is sent;
+    what is new is counted and never waits.
+    """
+    rates, now_ms = services.rates[Pool.READ], services.node.runtime.clock.monotonic_ms()
+    clients = request.get(CLIENTS, ())
+    for one in clients:
+        rates.given(one, items / ITEMS_PER_REQUEST, now_ms)
+    return max((rates.wait_ms(one, 1, now_ms) for one in clients), default=0)
 
 
 def query(request: web.Request, type_: type[T]) -> T:
     """The query's parameters as `type_` (a msgspec struct).
 
     Raises `NodeError`: `bad_request` for an unknown, repeated or wrong parameter, `out_of_range`
-    for a number beyond its bounds.
+    and `too_long` for one beyond its bounds.
     """
-    if len(request.query) != len(set(request.query)):
-        raise NodeError(Code.BAD_REQUEST, safe="A parameter stands twice.")
+    given = request.query
+    names = _names(type_)
+    values: dict[str, Any] = {}
+    for name, text in given.items():
+        if name in values:
+            raise NodeError(Code.BAD_REQUEST, safe="A parameter stands twice.")
+        values[name] = _value(text, name, names.get(name, str))
     try:
-        return msgspec.convert(dict(request.query), type_, strict=False)
+        return msgspec.convert(values, type_)
     except msgspec.ValidationError as error:
-        beyond = str(error).startswith(("Expected `int` >=", "Expected `int` <="))
-        code = Code.OUT_OF_RANGE if beyond else Code.BAD_REQUEST
-        raise NodeError(code, safe=f"The request is not valid: {error}") from None
+        raise _refused(error) from None
+
+
+def no_query(request: web.Request) -> None:
+    """Raises `bad_request` if there are parameters."""
+    if request.rel_url.raw_query_string:
+        raise NodeError(Code.BAD_REQUEST, safe="There are no parameters here.")
+
+
+@cache
+def _names(type_: Any) -> Mapping[str, type]:
+    """The parameters of a struct that are no texts."""
+    found = msgspec.inspect.type_info(type_)
+    assert isinstance(found, msgspec.inspect.StructType), "parameters are a struct"
+    return {field.encode_name: _spelt(field.type) for field in found.fields}
+
+
+def _spelt(type_: msgspec.inspect.Type) -> type:
+    if isinstance(type_, msgspec.inspect.Metadata):
+        return _spelt(type_.type)
+    if isinstance(type_, msgspec.inspect.UnionType):
+        return next(filter(lambda one: one is not str, map(_spelt, type_.types)), str)
+    kinds = {msgspec.inspect.IntType: int, msgspec.inspect.BoolType: bool}
+    return kinds.get(type(type_), str)
+
+
+_BOOLS = {"true": True, "false": False}
+
+
+def _value(text: str, name: str, type_: type) -> str | int | bool:
+    if type_ is int:
+        if not (text.isascii() and text.isdecimal()):
+            raise NodeError(Code.BAD_REQUEST, safe=f"{name} must be a whole number.")
+        if len(text) > DIGITS_MAX:
+            raise NodeError(Code.OUT_OF_RANGE, safe=f"{name} is too large.")
+        return int(text)
+    if type_ is bool:
+        if text not in _BOOLS:
+            raise NodeError(Code.BAD_REQUEST, safe=f"{name} must be true or false.")
+        return _BOOLS[text]
+    return text

@@ -2,48 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterable, Mapping
 
 import structlog
 from aiohttp import web
+from multidict import CIMultiDict
 
-from ratoon_node.api import asked
-from ratoon_node.api.answers import failure
+from ratoon_node.api import access, asked
+from ratoon_node.api.answers import ITEMS, failure, refused_status
 from ratoon_node.api.operator import is_operator
 from ratoon_node.api.ports import Services
-from ratoon_node.errors import ANSWERS, NodeError, told
+from ratoon_node.api.rate import BYTES_PER_REQUEST, ITEMS_PER_REQUEST, Pool
+from ratoon_node.api.route import Handler, Route
+from ratoon_node.errors import NodeError, told
+from ratoon_node.telemetry import Metrics
 from ratoon_protocol.errors import Code, ProtocolError
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 # What somebody is told who comes while all places are taken.
 BUSY_RETRY_MS = 1000
 # How long a browser may remember that other sites may ask this node.
 PREFLIGHT_SECONDS = "86400"
-#: Routes that hold their connection on purpose, and have bounds of their own.
-HELD_OPEN = frozenset({"/v1/stream", "/v1/link"})
-#: Routes that must answer while the node is full.
-ALWAYS = frozenset({"/healthz", "/readyz", "/metrics"})
+# A preflight reads nothing; a browser sends one before most requests of another site's page.
+PREFLIGHT_COST = 0.1
 
-_SECURITY = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "X-Frame-Options": "DENY",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
+#: Where no page of another site has any business.
+_OWN = ("/v1/operator/", "/metrics")
+_ALL = {"X-Content-Type-Options": "nosniff", "Server": "ratoon"}
 #: Pages have no script and load one style sheet, from here.
 PAGE_POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none';"
     " form-action 'none'; frame-ancestors 'none'"
 )
+_PAGE = {
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Content-Security-Policy": PAGE_POLICY,
+    "Cache-Control": "no-cache",
+}
 #: Whatever is not a page is nothing to a browser.
 DATA_POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
+_DATA = {"Content-Security-Policy": DATA_POLICY, "Cache-Control": "no-store"}
+#: Any site's page may ask, because nothing a browser adds by itself counts here: no cookie does.
 _CORS = {
     "Access-Control-Allow-Origin": "*",
-    "Access-Control-Expose-Headers": "Location, Retry-After",
+    "Access-Control-Expose-Headers": "ETag, Location, RateLimit, RateLimit-Policy, Retry-After",
 }
 
 log = structlog.get_logger()
+
+
+class Place:
+    """A route as requests meet it: all that is the same for each of them is made once."""
+
+    def __init__(self, route: Route, metrics: Metrics) -> None:
+        self.route = route
+        common = _ALL | ({} if _is_own(route.path) else _CORS)
+        if route.answer is not None and route.media:
+            common["Vary"] = "Accept"
+        self.page = CIMultiDict(common | _PAGE)
+        self.data = CIMultiDict(common | _DATA)
+        self._metrics = metrics
+        self._seconds = metrics.request_seconds.labels(route.path)
+        self._counters = {200: metrics.requests.labels(route.path, "200")}
+
+    def count(self, status: int, seconds: float) -> None:
+        """One request was answered."""
+        counter = self._counters.get(status)
+        if counter is None:
+            counter = self._metrics.requests.labels(self.route.path, str(status))
+            self._counters[status] = counter
+        counter.inc()
+        if not self.route.holds:
+            self._seconds.observe(seconds)
 
 
 class Guard:
@@ -52,19 +83,35 @@ class Guard:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._active = 0
+        self._places: dict[web.AbstractRoute, Place] = {}
+        self._nowhere = Place(Route("GET", "none", _nothing, "", ""), services.node.metrics)
+        self._policies: Mapping[Pool, str] = {
+            pool: f'"{pool}";q={rates.per_minute};w=60'
+            for pool, rates in services.rates.items()
+            if rates.per_minute
+        }
 
     @property
     def active(self) -> int:
         """Requests being answered."""
         return self._active
 
+    def mount(self, app: web.Application, routes: Iterable[Route]) -> None:
+        """Have the application answer `routes`, which this guards."""
+        for route in routes:
+            place = Place(route, self._services.node.metrics)
+            heads = route.method == "GET" and not route.holds
+            for method in (route.method, "HEAD") if heads else (route.method,):
+                made = app.router.add_route(method, route.path, route.handler)
+                self._places[made] = place
+
     async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Answer one request, whatever happens in it."""
-        clock, metrics = self._services.node.runtime.clock, self._services.node.metrics
+        clock = self._services.node.runtime.clock
         started_ms = clock.monotonic_ms()
-        route = route_of(request)
+        place = self._places.get(request.match_info.route, self._nowhere)
         try:
-            response = await self._bounded(request, route, handler)
+            response = await self._allowed(request, place, handler)
         except NodeError as error:
             response = failure(error)
         except ProtocolError as error:
@@ -74,34 +121,41 @@ class Guard:
         except ConnectionError:
             raise  # nobody is left to answer
         except Exception:
-            log.exception("request_failed", route=route)
+            log.exception("request_failed", route=place.route.path)
             response = failure(NodeError(Code.INTERNAL))
         if request.get(asked.CUT):
             response.force_close()
         if not response.prepared:
-            _add_headers(request, response)
-        metrics.requests.labels(route, str(response.status)).inc()
-        if route not in HELD_OPEN:
-            metrics.request_seconds.labels(route).observe(
-                (clock.monotonic_ms() - started_ms) / 1000
-            )
+            self._finish(request, place, response)
+        place.count(response.status, (clock.monotonic_ms() - started_ms) / 1000)
         return response
 
-    async def _bounded(
-        self, request: web.Request, route: str, handler: Handler
+    async def _allowed(
+        self, request: web.Request, place: Place, handler: Handler
     ) -> web.StreamResponse:
-        """Refuse what is too much before anything is read."""
+        """Refuse what is too much or not allowed before anything is read."""
+        route = place.route
         if "Content-Encoding" in request.headers:  # small bytes that grow: never unpacked
             request[asked.CUT] = True
             raise NodeError(Code.ENCODING_REFUSED)
-        if route in ALWAYS:
+        if route.always:
             return await handler(request)
-        if not is_operator(request, self._services):
-            asked.charge(request, self._services, 1)
+        operates = is_operator(request, self._services)
+        if not operates:
+            request[asked.CLIENTS] = (asked.client(request, self._services),)
         if request.method == "OPTIONS":
-            return _preflight()
-        if route in HELD_OPEN:
+            asked.charge(request, self._services, PREFLIGHT_COST)
+            return _options(request)
+        asked.charge(request, self._services, route.cost, route.pool)
+        await access.enter(request, route, self._services)
+        if route.query is None and route.described:
+            asked.no_query(request)
+        if route.holds:
             return await handler(request)
+        return await self._bounded(request, handler)
+
+    async def _bounded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Answer, if not too many are being answered."""
         if self._active >= self._services.node.settings.requests_active_max:
             raise NodeError(Code.BUSY, retry_ms=BUSY_RETRY_MS)
         self._active += 1
@@ -112,11 +166,44 @@ class Guard:
             self._active -= 1
             self._services.node.metrics.requests_active.set(self._active)
 
+    def _finish(self, request: web.Request, place: Place, response: web.StreamResponse) -> None:
+        """Charge for what is given, and add the headers that were not set."""
+        headers = response.headers
+        clients = request.get(asked.CLIENTS)
+        if clients:
+            self._charge_given(clients, place, response)
+        template = place.page if response.content_type == "text/html" else place.data
+        if len(headers) == 1:  # only the type, as most have
+            headers.extend(template)
+        else:
+            for name, value in template.items():
+                headers.setdefault(name, value)
 
-def route_of(request: web.Request) -> str:
-    """The route's pattern, never the path that was asked for."""
-    resource = request.match_info.route.resource
-    return resource.canonical if resource is not None else "none"
+    def _charge_given(
+        self, clients: tuple[str | bytes, ...], place: Place, response: web.StreamResponse
+    ) -> None:
+        services = self._services
+        now_ms = services.node.runtime.clock.monotonic_ms()
+        body = getattr(response, "body", None)
+        size = len(body) if isinstance(body, bytes) else 0
+        cost = max(response.get(ITEMS, 0) / ITEMS_PER_REQUEST, size // BYTES_PER_REQUEST)
+        if cost:
+            for client in clients:
+                services.rates[Pool.READ].given(client, cost, now_ms)
+        policy = self._policies.get(place.route.pool)
+        if policy is not None:
+            rates = services.rates[place.route.pool]
+            left, seconds = min(rates.left(client, now_ms) for client in clients)
+            response.headers["RateLimit-Policy"] = policy
+            response.headers["RateLimit"] = f'"{place.route.pool}";r={left};t={seconds}'
+
+
+async def _nothing(_: web.Request) -> web.StreamResponse:
+    raise NodeError(Code.NOT_FOUND)
+
+
+def _is_own(path: str) -> bool:
+    return path.startswith(_OWN)
 
 
 def _translated(error: web.HTTPException) -> web.StreamResponse:
@@ -125,31 +212,24 @@ def _translated(error: web.HTTPException) -> web.StreamResponse:
         return error
     codes = {404: Code.NOT_FOUND, 413: Code.TOO_LARGE, 408: Code.TIMEOUT}
     code = codes.get(error.status, Code.BAD_REQUEST if error.status < 500 else Code.INTERNAL)
-    status = error.status if error.status == 405 else ANSWERS[code].status
+    status = error.status if error.status == 405 else refused_status(code)
     response = failure(NodeError(code), status)
     if "Allow" in error.headers:
         response.headers["Allow"] = error.headers["Allow"]
     return response
 
 
-def _preflight() -> web.Response:
-    headers = {
-        "Access-Control-Allow-Methods": "GET, POST, DELETE",
-        "Access-Control-Allow-Headers": "Accept, Content-Type",
-        "Access-Control-Max-Age": PREFLIGHT_SECONDS,
-    }
+def _options(request: web.Request) -> web.Response:
+    """What may be asked here, and whether pages of other sites may (the Fetch standard)."""
+    unfit = request.match_info.http_exception
+    if not isinstance(unfit, web.HTTPMethodNotAllowed):
+        raise NodeError(Code.NOT_FOUND)
+    allow = ", ".join(sorted({*unfit.allowed_methods, "OPTIONS"}))
+    headers = {"Allow": allow}
+    if not _is_own(request.path):
+        headers |= {
+            "Access-Control-Allow-Methods": allow,
+            "Access-Control-Allow-Headers": "Accept, Authorization, Content-Type, If-None-Match",
+            "Access-Control-Max-Age": PREFLIGHT_SECONDS,
+        }
     return web.Response(status=204, headers=headers)
-
-
-def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    headers = response.headers
-    for name, value in _SECURITY.items():
-        headers.setdefault(name, value)
-    is_page = response.content_type == "text/html"
-    headers.setdefault("Content-Security-Policy", PAGE_POLICY if is_page else DATA_POLICY)
-    headers.setdefault(
-        "Cache-Control", "no-store" if request.path.startswith("/v1/") else "no-cache"
-    )
-    if request.path.startswith("/v1/") and not request.path.startswith("/v1/operator/"):
-        for name, value in _CORS.items():
-            headers.setdefault(name, value)

@@ -1,4 +1,4 @@
-"""`/v1/operator`: peers, lists, invites and the policy file, for whoever runs the node.
+"""`/v1/operator`: peers, lists and the policy file, for whoever runs the node.
 
 Allowed with the token that the node keeps in a file only its operator can read.
 """
@@ -26,13 +26,6 @@ from ratoon_node.policy.verdict import RULE_VERDICTS, Verdict
 from ratoon_node.store import listed
 from ratoon_protocol.errors import Code
 from ratoon_protocol.limits import LINE_BYTES_MAX, URL_BYTES_MAX
-
-# Invites shown at once, newest first.
-INVITES_SHOWN_MAX = 1000
-# Accounts one invite may let in.
-INVITE_USES_MAX = 10_000
-# 80 bits: cannot be guessed at any rate a node answers, and can be read out.
-INVITE_BYTES = 10
 
 _VERDICTS = {verdict.word: verdict for verdict in RULE_VERDICTS}
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -75,14 +68,6 @@ class Unblock(msgspec.Struct, forbid_unknown_fields=True):
     entity: str
 
 
-class Invite(msgspec.Struct, forbid_unknown_fields=True):
-    """A new invite."""
-
-    uses: int = 1
-    expires_ms: int | None = None
-    note: str = ""
-
-
 class Operator:
     """Routes of the operator."""
 
@@ -99,8 +84,6 @@ class Operator:
             web.get("/v1/operator/blocks", allowed(self._services, self.blocks)),
             web.post("/v1/operator/blocks", allowed(self._services, self.block)),
             web.post("/v1/operator/unblock", allowed(self._services, self.unblock)),
-            web.get("/v1/operator/invites", allowed(self._services, self.invites)),
-            web.post("/v1/operator/invites", allowed(self._services, self.invite)),
             web.post("/v1/operator/policy", allowed(self._services, self.reload_policy)),
         ]
 
@@ -201,24 +184,6 @@ class Operator:
         node = self._services.node
         node.runtime.spawn(node.gate.review(), "operator.review")
 
-    # --- invites -------------------------------------------------------------------------
-
-    async def invites(self, request: web.Request) -> web.Response:
-        """Invites, newest first, with the uses left."""
-        rows = await self._services.node.db.read(lambda db: listed.invites(db, INVITES_SHOWN_MAX))
-        return answer({"invites": [row._asdict() for row in rows]})
-
-    async def invite(self, request: web.Request) -> web.Response:
-        """Make an invite."""
-        form = await asked.json_body(request, self._services, Invite)
-        if not 1 <= form.uses <= INVITE_USES_MAX:
-            raise NodeError(Code.OUT_OF_RANGE, safe=f"uses must be from 1 to {INVITE_USES_MAX}.")
-        if len(form.note.encode()) > LINE_BYTES_MAX:
-            raise NodeError(Code.TOO_LONG)
-        code = self._services.node.runtime.random.randbytes(INVITE_BYTES).hex()
-        await self._services.node.ledger.invite(code, form.uses, form.expires_ms, form.note)
-        return answer({"code": code, "uses": form.uses, "expires_ms": form.expires_ms}, 201)
-
     # --- policy --------------------------------------------------------------------------
 
     async def reload_policy(self, request: web.Request) -> web.Response:
@@ -244,7 +209,10 @@ class Operator:
 
 def is_operator(request: web.Request, services: Services) -> bool:
     """Whether the request carries the operator's token."""
-    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    header = request.headers.get("Authorization")
+    if header is None:
+        return False
+    scheme, _, given = header.partition(" ")
     expected = services.operator_token.encode()
     fits = hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), expected)
     return bool(expected) and scheme.lower() == "bearer" and fits

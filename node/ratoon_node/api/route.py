@@ -13,6 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
+from ratoon_node.api.rate import Pool
 from ratoon_protocol.errors import Code
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -48,8 +49,13 @@ class Route:
     """One operation of the API.
 
     `query`, `body` and `answer` are msgspec structs (None: there is none, or it is not JSON).
-    `media` names other types of content that are answered when asked for. `codes` are the errors
-    that this route answers beyond those that any route can.
+    `media` names other types of content that are answered when asked for (the only ones where
+    `answer` is None), `takes` those of a body beside JSON. `also` are other statuses with the
+    same answer. `codes` are the errors that this route answers beyond those that any route can.
+
+    `cost` is what a request takes from the allowance `pool` before it is looked at; what it
+    returns is charged when it is known. A route that `holds` its connection has bounds of its own
+    and no time to answer in; one that answers `always` has neither price nor bound.
     """
 
     method: str
@@ -65,3 +71,18 @@ class Route:
     access: Access = Access.ANYBODY
     codes: tuple[Code, ...] = ()
     example: Example = field(default_factory=Example)
+    also: tuple[int, ...] = ()
+    takes: tuple[str, ...] = ()
+    pool: Pool = Pool.READ
+    cost: float = 1
+    holds: bool = False
+    always: bool = False
+
+    @property
+    def described(self) -> bool:
+        """Whether it stands in the OpenAPI document: pages and feeds for people do not."""
+        return self.path.startswith(_DESCRIBED)
+
+
+#: Where programs ask; everything else is for people with a browser.
+_DESCRIBED = ("/v1/", "/.well-known/", "/nodeinfo/", "/livez", "/readyz", "/metrics")

@@ -9,20 +9,26 @@ from aiohttp import web
 from ratoon_node.api import asked
 from ratoon_node.api.accounts import Accounts
 from ratoon_node.api.bundle import Bundles
-from ratoon_node.api.guard import Guard, Handler
+from ratoon_node.api.connection import Runner
+from ratoon_node.api.guard import Guard
 from ratoon_node.api.health import Health
+from ratoon_node.api.invites import Invites
+from ratoon_node.api.names import Names
+from ratoon_node.api.openapi import Document
 from ratoon_node.api.operator import Operator
 from ratoon_node.api.pages import Pages
 from ratoon_node.api.peers import Peers
 from ratoon_node.api.ports import NodeParts, Services
 from ratoon_node.api.publish import Publishing
-from ratoon_node.api.rate import Rates, Room
+from ratoon_node.api.rate import Room, allowances
 from ratoon_node.api.records import Records
 from ratoon_node.api.registration import Registrations
-from ratoon_node.api.route import Route
+from ratoon_node.api.route import Handler, Route
+from ratoon_node.api.sessions import Sessions
 from ratoon_node.api.stream import Streams
 from ratoon_node.api.timelines import Timelines
 from ratoon_node.timeline.feed import Feed
+from ratoon_node.timeline.visibility import Sight
 
 # What is left of a refused body is read for this long, so that the client sees the answer.
 LINGER_SECONDS = 1.0
@@ -36,10 +42,13 @@ GROUPS = (
     Publishing,
     Records,
     Registrations,
+    Sessions,
     Accounts,
     Timelines,
     Peers,
     Operator,
+    Invites,
+    Names,
     Bundles,
     Health,
     Pages,
@@ -50,14 +59,15 @@ def make_app(
     node: NodeParts,
     *,
     operator_token: str,
-    routes: Iterable[web.AbstractRouteDef] = (),
+    routes: Iterable[Route | web.RouteDef] = (),
 ) -> web.Application:
     """The application of one node. `routes` are added to its own (the link's endpoint)."""
     clock = node.runtime.clock
+    sight = Sight(node.db, clock, lambda: node.gate.policy)
     feed = Feed(node.db, node.fanout, clock, lambda: node.gate.policy)
-    rates = Rates(node.settings.requests_per_minute_max)
+    rates = allowances(node.settings)
     bodies = Room(max(asked.BODIES_BYTES_MAX, node.settings.request_bytes_max))
-    services = Services(node, feed, rates, bodies, operator_token)
+    services = Services(node, sight, feed, rates, bodies, operator_token)
     guard = Guard(services)
 
     @web.middleware
@@ -65,11 +75,12 @@ def make_app(
         return await guard.answer(request, handler)
 
     app = web.Application(middlewares=[guarded])
-    for group in GROUPS:
-        app.add_routes(map(_defined, group(services).routes()))
     streams = Streams(services)
-    app.add_routes(streams.routes())
-    app.add_routes(routes)
+    groups = [*(group(services) for group in GROUPS), streams]
+    whole = [_defined(route) for group in groups for route in group.routes()]
+    whole += [_defined(route) for route in routes]
+    document = Document(whole, node.settings)
+    guard.mount(app, [*whole, document.route])
 
     async def start_feed(_: web.Application) -> None:
         await feed.start()
@@ -83,15 +94,24 @@ def make_app(
     return app
 
 
-def _defined(route: Route | web.RouteDef) -> web.RouteDef:
+def _defined(route: Route | web.RouteDef) -> Route:
     if isinstance(route, Route):
-        return web.route(route.method, route.path, route.handler)
-    return route
+        return route
+    return Route(
+        route.method,
+        route.path,
+        route.handler,
+        "",
+        "",
+        query=dict,
+        holds=route.path in ("/v1/stream", "/v1/link"),
+        always=route.path in ("/healthz", "/livez", "/readyz", "/metrics"),
+    )
 
 
-def make_runner(app: web.Application) -> web.AppRunner:
+def make_runner(app: web.Application) -> Runner:
     """A runner that never unpacks bodies and never writes down who asked for what."""
-    return web.AppRunner(
+    return Runner(
         app,
         access_log=None,
         auto_decompress=False,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from ratoon_node.api.rate import ADDRESSES_MAX, Rates, network_of
+from ratoon_node.api.rate import CLIENTS_MAX, Rates, network_of
 from tests.node.api.site import TOKEN, site
 
 
@@ -34,9 +34,9 @@ def test_items_are_counted_and_a_refusal_costs_nothing() -> None:
 
 def test_the_table_of_addresses_is_bounded() -> None:
     rates = Rates(60)
-    for at in range(ADDRESSES_MAX + 10):
+    for at in range(CLIENTS_MAX + 10):
         rates.take(f"10.{at >> 16}.{at >> 8 & 255}.{at & 255}", 1, 0)
-    assert len(rates) == ADDRESSES_MAX
+    assert len(rates) == CLIENTS_MAX
 
 
 @pytest.mark.parametrize(
