@@ -87,3 +87,13 @@ def answer_to(id_: bytes, account: bytes, body: Body) -> Body:
         "root": body.get("root", id_),
         "root_account": body.get("root_account", account) if "root" in body else account,
     }
+
+
+# An edit changes what is said, not where in a conversation it stands.
+_PLACE = ("parent", "parent_account", "root", "root_account", "quote", "quote_account")
+
+
+def edited(first: Body, edit: Body) -> Body:
+    """A post's body as it is read now: an edit's fields (R-108) at the first version's place."""
+    kept = {name: value for name, value in edit.items() if name not in _PLACE}
+    return kept | {name: first[name] for name in _PLACE if name in first}

@@ -6,9 +6,8 @@ import random
 from pathlib import Path
 
 from ratoon_node.ingest.submission import Origin, Way
-from ratoon_node.store import listed
 from ratoon_protocol import kinds
-from tests.node.world import Clock, join, person, running
+from tests.node.world import Clock, join, listed_newest, person, running
 
 API = Origin(Way.API)
 LINK = Origin(Way.LINK, b"p" * 32)
@@ -24,7 +23,7 @@ async def test_a_post_is_stored_once_and_then_known(tmp_path: Path) -> None:
         first = await node.gate.submit([post.encode()], API)
         second = await node.gate.submit([post.encode()], API)
         assert [first[0].code, second[0].code] == ["stored", "duplicate"]
-        rows = await node.db.read(lambda db: listed.listed_before(db, 2**53, 10))
+        rows = await listed_newest(node)
         assert [one.row.id for one in rows] == [post.id]
 
 

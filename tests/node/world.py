@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from ratoon_node.peering.wire import SocketTransport
 from ratoon_node.policy.engine import Policy
 from ratoon_node.runtime import Clock as AnyClock
 from ratoon_node.runtime import Runtime, Spawner, SystemClock, ThreadExecutor
+from ratoon_node.store import listed
 from ratoon_node.store.db import AioDb
+from ratoon_node.store.listed import Listed
 from ratoon_protocol import kinds, phrase
 from ratoon_protocol.author import Author, Chain, Draft, capability_set, device_row, new_account
 from ratoon_protocol.keys import AgreementKey, SigningKey
@@ -121,6 +124,17 @@ async def running(
         yield node
     finally:
         await node.close()
+
+
+async def listed_newest(node: Node, limit: int = 10) -> list[Listed]:
+    """What timelines may list, the newest first."""
+
+    def look(db: sqlite3.Connection) -> list[Listed]:
+        numbers = [place.n for place in listed.places_before(db, 2**53, limit)]
+        found = {one.row.n: one for one in listed.listed_numbers(db, numbers)}
+        return [found[n] for n in numbers]
+
+    return await node.db.read(look)
 
 
 async def join(node: Node, who: Person) -> None:

@@ -16,6 +16,7 @@ from ratoon_node.runtime import Runtime
 from ratoon_node.store.db import Db
 from ratoon_node.telemetry import Metrics
 from ratoon_node.timeline.feed import Feed
+from ratoon_node.timeline.visibility import Sight
 from ratoon_protocol.introduction import Side
 from ratoon_protocol.kinds import Scope
 from ratoon_protocol.record import Body
@@ -284,6 +285,7 @@ class Services:
     """Everything a group of routes may use."""
 
     node: NodeParts
+    sight: Sight
     feed: Feed
     rates: Rates
     bodies: Room

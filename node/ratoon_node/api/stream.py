@@ -256,7 +256,7 @@ class Reader:
 
     async def _catch_up(self) -> None:
         """Everything above the last cursor that is in the store."""
-        make: Callable[..., Page] = walk.public
+        make: Callable[..., Page] = walk.network
         if self._wanted.subscribe != "public":
             walks = {"account": walk.by_author, "home": walk.home}
             make = partial(walks[self._wanted.subscribe], account=self._account)

@@ -11,9 +11,7 @@ from ratoon_node.api import asked
 from ratoon_node.api.answers import answer
 from ratoon_node.api.ports import Services
 from ratoon_node.api.view import item_view
-from ratoon_node.store.db import Read
 from ratoon_node.timeline import walk
-from ratoon_node.timeline.visibility import Viewer
 from ratoon_node.timeline.walk import Cursor, Page
 
 
@@ -26,7 +24,7 @@ class Timelines:
     def routes(self) -> list[web.RouteDef]:
         """The group's routes."""
         return [
-            web.get("/v1/timelines/public", self.public),
+            web.get("/v1/timelines/network", self.public),
             web.get("/v1/timelines/home", self.home),
             web.get("/v1/accounts/{id}/posts", self.by_author),
         ]
@@ -41,7 +39,7 @@ class Timelines:
         account = asked.id_in(request.query.get("account", ""), "account")
         cursor, limit = asked.page(request, self._services)
         make = partial(walk.home, account=account, cursor=cursor, limit=limit)
-        return answer(page_view(await self._services.node.db.read(_viewed(self._services, make))))
+        return answer(page_view(await self._services.sight.read(make)))
 
     async def by_author(self, request: web.Request) -> web.Response:
         """What one account posted."""
@@ -52,19 +50,14 @@ class Timelines:
 
 async def public_page(services: Services, cursor: Cursor, limit: int) -> Page:
     """A page of the public timeline."""
-    make = partial(walk.public, cursor=cursor, limit=limit)
-    return await services.node.db.read(_viewed(services, make))
+    make = partial(walk.network, cursor=cursor, limit=limit)
+    return await services.sight.read(make)
 
 
 async def author_page(services: Services, account: bytes, cursor: Cursor, limit: int) -> Page:
     """A page of one account's posts."""
     make = partial(walk.by_author, account=account, cursor=cursor, limit=limit)
-    return await services.node.db.read(_viewed(services, make))
-
-
-def _viewed(services: Services, make: Any) -> Read[Page]:
-    policy, now_ms = services.node.gate.policy, services.node.runtime.clock.now_ms()
-    return lambda db: make(db, Viewer(db, policy, now_ms))
+    return await services.sight.read(make)
 
 
 def page_view(page: Page) -> dict[str, Any]:

@@ -244,7 +244,7 @@ def timeline(
         assert file is not None, "loaded above"
         page = client.get("/v1/timelines/home", account=file.account, limit=limit, before=before)
     else:
-        page = client.get("/v1/timelines/public", limit=limit, before=before)
+        page = client.get("/v1/timelines/network", limit=limit, before=before)
     if json_:
         say.result(page)
         return

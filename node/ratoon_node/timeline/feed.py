@@ -18,7 +18,7 @@ from ratoon_node.runtime import Clock
 from ratoon_node.store import listed, read
 from ratoon_node.store.db import Db
 from ratoon_node.timeline import walk
-from ratoon_node.timeline.visibility import Item, Viewer
+from ratoon_node.timeline.visibility import Item, Viewer, snapshot
 from ratoon_protocol import kinds
 
 # Records read at once: some milliseconds of a reader's time.
@@ -152,11 +152,11 @@ class Feed:
                 since: int = since,
             ) -> tuple[list[Item], int, bool]:
                 viewer = Viewer(db, policy, now_ms)
-                with walk.snapshot(db):
-                    rows = listed.listed_since(db, since, READ_MAX)
-                    found = [viewer.look(row) for row in rows]
+                with snapshot(db):
+                    rows = listed.places_since(db, since, READ_MAX)
+                    found = viewer.look_at([row.n for row in rows])
                     more = len(rows) == READ_MAX
-                    end = rows[-1].row.shown if more else read.journal_end(db)
+                    end = rows[-1].position if more else read.journal_end(db)
                 items = [item for item in found if isinstance(item, Item)]
                 return items, max(since, end or 0), more
 

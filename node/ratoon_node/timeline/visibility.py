@@ -3,36 +3,84 @@
 What the gate decided when a record came in stands in its row. The lists may have changed since,
 so every reader asks them again about the author, about the accounts whose records are shown
 inside, and about the domains linked to (rules on words were applied when it came in).
+
+A post that was edited is shown with the words of its newest edit, if those may be shown; else as
+it was first written. It stands and falls with its first version: what hides that hides the post.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple, TypeVar
 
 from ratoon_node.policy.engine import Policy
 from ratoon_node.policy.facts import links_of, shown_accounts
 from ratoon_node.policy.verdict import Decision, Verdict, stronger
+from ratoon_node.runtime import Clock
 from ratoon_node.store import listed as listed_store
-from ratoon_node.store import read
+from ratoon_node.store import memory, read
+from ratoon_node.store.db import Db
 from ratoon_node.store.listed import Listed
-from ratoon_protocol import kinds, record
+from ratoon_node.timeline.cards import Card, Cards, Known
+from ratoon_protocol import compose, kinds, record
 from ratoon_protocol.errors import Code, ProtocolError
 from ratoon_protocol.record import Body, Record
+
+T = TypeVar("T")
 
 #: From this verdict on nobody reads the content; `LIMIT` keeps it out of public timelines.
 HIDDEN_FROM = Verdict.HOLD
 PUBLIC_HIDDEN_FROM = Verdict.LIMIT
+# By number: calling an enum costs ten times a look-up.
+_VERDICTS = tuple(Verdict)
 
 
-class Item(NamedTuple):
-    """A record somebody may read. `position` is its place in timelines, None for other kinds."""
+class Item:
+    """A record somebody may read, and the edit whose words it is shown with.
 
-    account: bytes
-    record: Record
-    body: Body
-    verdict: Verdict
-    position: int | None
+    `position` is its place in timelines, None for kinds that are in none.
+    """
+
+    __slots__ = ("_body", "_record", "card", "edit", "verdict")
+
+    def __init__(self, card: Card, verdict: Verdict, edit: Card | None) -> None:
+        self.card = card
+        self.verdict = verdict
+        self.edit = edit
+        self._record: Record | None = None
+        self._body: Body | None = None
+
+    @property
+    def id(self) -> bytes:
+        """The record's id."""
+        return self.card.id
+
+    @property
+    def account(self) -> bytes:
+        """Who signed it."""
+        return self.card.account
+
+    @property
+    def position(self) -> int | None:
+        """Its place in timelines."""
+        return self.card.position
+
+    @property
+    def record(self) -> Record:
+        """The record as it was signed (of a post: the first version)."""
+        if self._record is None:
+            self._record = self.card.record()
+        return self._record
+
+    @property
+    def body(self) -> Body:
+        """What readers see: the newest words at the first version's place."""
+        if self._body is None:
+            own = self.card.body()
+            self._body = compose.edited(own, self.edit.body()) if self.edit is not None else own
+        return self._body
 
 
 class Masked(NamedTuple):
@@ -48,20 +96,72 @@ class Masked(NamedTuple):
 
 
 class Viewer:
-    """Answers for one read: the lists as they are now, each account looked up once."""
+    """Answers for one read: the lists as they are now, the store as it is in one snapshot.
 
-    def __init__(self, db: sqlite3.Connection, policy: Policy, now_ms: int) -> None:
+    With `cards` it remembers for the readers after it; then it belongs into `Sight.read`, which
+    brings them up to the snapshot first. `end` is the newest journal line of the snapshot.
+    """
+
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        policy: Policy,
+        now_ms: int,
+        cards: Cards | None = None,
+    ) -> None:
         self._db = db
         self._policy = policy
         self._now_ms = now_ms
-        self._accounts: dict[bytes, Decision | None] = {}
+        self.end, unjudged = memory.moment(db)
+        self.cards = cards if cards is not None else Cards(self.end)
+        self._stamp = self.cards.stamp(policy, now_ms)
+        #: Accounts to which a change of authority is still being applied: nothing is remembered.
+        self._unjudged = frozenset(map(int, unjudged.split(","))) if unjudged else frozenset()
+        self._strangers: dict[bytes, Decision | None] = {}
+
+    def known(self, account: bytes) -> Known | None:
+        """What is remembered of an account of this store."""
+        return self.cards.known(self._db, account, self.end)
 
     def of_account(self, account: bytes) -> Decision | None:
         """What the lists say of an account now; None if nothing."""
-        if account not in self._accounts:
+        known = self.known(account)
+        if known is None:
+            return self._of_stranger(account)
+        stamp, decision = known.judged
+        if stamp is not self._stamp:
+            decision = self._policy.account_decision(
+                account, known.hosts or (account,), self._stamp.now_ms
+            )
+            known.judged = (self._stamp, decision)
+        return decision
+
+    def _of_stranger(self, account: bytes) -> Decision | None:
+        """As `of_account` for one who is not here, yet may be named and hosted."""
+        if account not in self._strangers:
             nodes = read.hosts(self._db, account) or (account,)
-            self._accounts[account] = self._policy.account_decision(account, nodes, self._now_ms)
-        return self._accounts[account]
+            decision = self._policy.account_decision(account, nodes, self._now_ms)
+            self._strangers[account] = decision
+        return self._strangers[account]
+
+    # --- records -------------------------------------------------------------------------
+
+    def look_at(self, numbers: Sequence[int]) -> list[Item | Masked | None]:
+        """Stored records as they may be read now, by this store's numbers; None: not here."""
+        found: list[Item | Masked | None] = []
+        missing: list[int] = []
+        for n in numbers:
+            card = self.cards.card(n)
+            one = self._see(card) if card is not None else None
+            found.append(one)
+            if one is None:
+                missing.append(n)
+        if missing:
+            loaded = {one.row.n: one for one in listed_store.listed_numbers(self._db, missing)}
+            for at, n in enumerate(numbers):
+                if found[at] is None and n in loaded:
+                    found[at] = self.look(loaded[n])
+        return found
 
     def look(self, listed: Listed) -> Item | Masked:
         """A stored record as it may be read now."""
@@ -76,43 +176,95 @@ class Viewer:
         if listed.hidden:
             code = Code.GONE if listed.vanished else Code.REVOKED
             return Masked(listed.account, bare, code, "")
-        body = _body(bare, row.payload)
-        if body is None:  # damaged on disk: the scrubber fetches it again
+        card = self._card(listed, bare)
+        if card is None:  # damaged on disk: the scrubber fetches it again
             return Masked(listed.account, bare, Code.DROPPED, "")
-        own = self.of_account(listed.account)
-        found = self._shown(own, header.kind, body)
+        if row.kind == kinds.POST:
+            card.edit = self._edit(row.id, row.account)
+        if row.account not in self._unjudged:
+            self.cards.keep_card(card, self.end)
+        return self._judged(card)
+
+    def _card(self, listed: Listed, bare: Record) -> Card | None:
+        """A card, if the bytes on disk are still those that were signed."""
+        row = listed.row
+        body = _body(bare, row.payload)
+        if body is None:
+            return None
+        kind = row.kind
+        whole = bare._replace(payload=row.payload)
+        shown, named = shown_accounts(kind, body), None
+        if kind in (kinds.REPOST, kinds.POST, kinds.EDIT):
+            named = body.get("target") if kind == kinds.REPOST else body.get("quote")
+        if isinstance(named, bytes):
+            author = listed_store.author_of(self._db, named)
+            if author is not None:  # whatever the record says of it
+                shown, named = tuple({*shown, author}), None
+        else:
+            named = None
+        links = links_of(kind, body)
+        return Card(row.n, whole, row.shown, row.disposition, shown, named, links)
+
+    def _edit(self, post: bytes, account: int) -> Card | None:
+        """The card of a post's newest edit, if its own row lets it be read."""
+        found = listed_store.listed_edit(self._db, account, post)
+        if found is None or found.hidden or read.code_of(found.row) is not Code.STORED:
+            return None
+        row = found.row
+        header = record.decode_header(row.header)
+        return self._card(found, Record(row.id, header, row.header, row.signature, None))
+
+    def _see(self, card: Card) -> Item | Masked | None:
+        """What a card shows; None if only the store can tell."""
+        known = self.known(card.account)
+        if known is None or known.vanished or known.n in self._unjudged:
+            return None
+        return self._judged(card)
+
+    def _judged(self, card: Card) -> Item | Masked:
+        """A card as the lists let it be read."""
+        found = self._decision(card)
         if found is not None and found.verdict >= HIDDEN_FROM:
             code = Code.HELD if found.verdict is Verdict.HOLD else Code.WITHHELD
-            return Masked(listed.account, bare, code, found.reason)
-        verdict = max(Verdict(row.disposition), found.verdict if found else Verdict.ACCEPT)
-        whole = bare._replace(payload=row.payload)
-        return Item(listed.account, whole, body, verdict, row.shown)
+            bare = card.record()._replace(payload=None)
+            return Masked(card.account, bare, code, found.reason)
+        verdict = max(card.disposition, found.verdict if found is not None else 0)
+        edit = card.edit
+        if edit is not None:
+            of_edit = self._decision(edit)
+            if of_edit is not None and of_edit.verdict >= HIDDEN_FROM:
+                edit = None
+            else:
+                verdict = max(verdict, edit.disposition, of_edit.verdict if of_edit else 0)
+        return Item(card, _VERDICTS[verdict], edit)
 
-    def _shown(self, own: Decision | None, kind: int, body: Body) -> Decision | None:
+    def _decision(self, card: Card) -> Decision | None:
         """The strongest of what the lists say; an allowed author ends it, as at the gate."""
+        own = self.of_account(card.account)
         if own is not None and own.verdict is Verdict.ACCEPT:
             return own
         best = own
-        for account in self._shown_accounts(kind, body):
-            found = self.of_account(account)
-            if found is not None and found.verdict is not Verdict.ACCEPT:
-                best = stronger(best, found)
-        links = links_of(kind, body)
-        if links:
-            best = stronger(best, self._policy.domain_decision(links, self._now_ms))
+        for account in card.shown:
+            best = self._with(best, account)
+        if card.named is not None:
+            author = listed_store.author_of(self._db, card.named)
+            if author is not None:
+                best = self._with(best, author)
+        if card.links:
+            best = stronger(best, self._of_links(card.links))
         return best
 
-    def _shown_accounts(self, kind: int, body: Body) -> set[bytes]:
-        """Whom a record shows, as it says and as the records here say."""
-        if kind not in (kinds.REPOST, kinds.POST, kinds.EDIT):
-            return set()
-        accounts = set(shown_accounts(kind, body))
-        named = body.get("target") if kind == kinds.REPOST else body.get("quote")
-        if isinstance(named, bytes):
-            author = listed_store.author_of(self._db, named)
-            if author is not None:
-                accounts.add(author)
-        return accounts
+    def _with(self, best: Decision | None, account: bytes) -> Decision | None:
+        found = self.of_account(account)
+        if found is None or found.verdict is Verdict.ACCEPT:
+            return best
+        return stronger(best, found)
+
+    def _of_links(self, links: tuple[str, ...]) -> Decision | None:
+        known = self._stamp.domains
+        if links not in known:
+            known[links] = self._policy.domain_decision(links, self._stamp.now_ms)
+        return known[links]
 
 
 def _body(bare: Record, payload: bytes | None) -> Body | None:
@@ -124,3 +276,39 @@ def _body(bare: Record, payload: bytes | None) -> Body | None:
         return record.decode_payload(payload)
     except ProtocolError:
         return None
+
+
+@contextmanager
+def snapshot(db: sqlite3.Connection) -> Iterator[None]:
+    """Every query inside sees the same commit; inside another one it is that one."""
+    if db.in_transaction:
+        yield
+        return
+    db.execute("BEGIN")
+    try:
+        yield
+    finally:
+        db.execute("COMMIT")
+
+
+class Sight:
+    """How readers look at the store: one hop, one snapshot, one memory for all of them."""
+
+    def __init__(self, db: Db, clock: Clock, policy: Callable[[], Policy]) -> None:
+        self._db = db
+        self._clock = clock
+        self._policy = policy
+        self.cards = Cards()
+
+    async def read(self, fn: Callable[[sqlite3.Connection, Viewer], T]) -> T:
+        """`fn` on a reader, with a viewer of its snapshot."""
+        policy, now_ms = self._policy(), self._clock.now_ms()
+
+        def run(db: sqlite3.Connection) -> T:
+            while True:
+                with snapshot(db):
+                    viewer = Viewer(db, policy, now_ms, self.cards)
+                    if self.cards.advance(db, viewer.end):
+                        return fn(db, viewer)
+
+        return await self._db.read(run)

@@ -1,8 +1,10 @@
-"""Timelines by cursor: public, one author's, home. Nothing is skipped and nothing comes twice.
+"""Timelines by cursor: network, one author's, home. Nothing is skipped and nothing comes twice.
 
 A position is the journal number at which a record became readable here, so what arrives late is
 new, wherever its own date would put it. Cursors move over hidden records too: a page full of
 them does not end the walk, it only comes back short.
+
+A walk is a row of places, read from indexes alone; `page` looks at the records they name.
 """
 
 from __future__ import annotations
@@ -10,12 +12,13 @@ from __future__ import annotations
 import heapq
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from itertools import islice
 from typing import NamedTuple
 
-from ratoon_node.store import listed, read
-from ratoon_node.store.listed import Listed
-from ratoon_node.timeline.visibility import PUBLIC_HIDDEN_FROM, Item, Viewer
+from ratoon_node.store import listed
+from ratoon_node.store.listed import Place
+from ratoon_node.timeline.cards import PLACES_MAX
+from ratoon_node.timeline.visibility import PUBLIC_HIDDEN_FROM, Item, Viewer, snapshot
 from ratoon_protocol.limits import INT_MAX
 
 # Records looked at for one page: a reader of a place full of hidden ones pays for a few pages
@@ -23,8 +26,8 @@ from ratoon_protocol.limits import INT_MAX
 LOOKED_AT_MAX = 2000
 # Follow records read for one home timeline, unfollows too; nobody reads more.
 FOLLOWS_MAX = 10_000
-# Rows read at once while merging one author among many: most pages take one or two of each.
-ROWS_PER_AUTHOR = 4
+# Places read at once while merging one author among many: most pages take one or two of each.
+PLACES_PER_AUTHOR = 8
 
 
 class Cursor(NamedTuple):
@@ -45,29 +48,19 @@ class Page(NamedTuple):
     end: int
 
 
-#: Rows beyond a position, in the walk's order, at most so many.
-Rows = Callable[[int, int], list[Listed]]
+#: Places beyond a position, in the walk's order, at most so many.
+Places = Callable[[int, int], list[Place]]
 
 
-@contextmanager
-def snapshot(db: sqlite3.Connection) -> Iterator[None]:
-    """Every query inside sees the same commit."""
-    db.execute("BEGIN")
-    try:
-        yield
-    finally:
-        db.execute("COMMIT")
-
-
-def public(db: sqlite3.Connection, viewer: Viewer, cursor: Cursor, limit: int) -> Page:
+def network(db: sqlite3.Connection, viewer: Viewer, cursor: Cursor, limit: int) -> Page:
     """What everybody posted, as far as this node carries it and shows it in public."""
 
-    def rows(position: int, count: int) -> list[Listed]:
-        find = listed.listed_before if cursor.newest_first else listed.listed_since
+    def places(position: int, count: int) -> list[Place]:
+        find = listed.places_before if cursor.newest_first else listed.places_since
         return find(db, position, count)
 
     with snapshot(db):
-        return _page(db, viewer, _one_by_one(rows, cursor.position, limit), limit, in_public=True)
+        return page(viewer, one_by_one(places, cursor.position, limit), limit, in_public=True)
 
 
 def by_author(
@@ -75,9 +68,15 @@ def by_author(
 ) -> Page:
     """What one account posted."""
     with snapshot(db):
-        numbers = listed.numbers_of(db, [account])
-        walk = _merged(db, numbers, cursor)
-        return _page(db, viewer, walk, limit, in_public=False)
+        return page(viewer, merged(db, viewer, numbers_of(viewer, [account]), cursor), limit)
+
+
+def by_authors(
+    db: sqlite3.Connection, viewer: Viewer, accounts: Sequence[bytes], cursor: Cursor, limit: int
+) -> Page:
+    """What some accounts posted (a list's members)."""
+    with snapshot(db):
+        return page(viewer, merged(db, viewer, numbers_of(viewer, accounts), cursor), limit)
 
 
 def home(
@@ -85,70 +84,129 @@ def home(
 ) -> Page:
     """What an account and those it follows posted."""
     with snapshot(db):
-        return _page(db, viewer, _merged(db, followed(db, account), cursor), limit, in_public=False)
+        return page(viewer, merged(db, viewer, followed(db, viewer, account), cursor), limit)
 
 
-def followed(db: sqlite3.Connection, account: bytes) -> list[int]:
+def followed(db: sqlite3.Connection, viewer: Viewer, account: bytes) -> Sequence[int]:
     """This store's numbers of an account and of those it follows."""
-    own = read.account(db, account)
+    own = viewer.known(account)
     if own is None:
         return []
-    return [own.n, *listed.numbers_of(db, read.follows(db, own.n, FOLLOWS_MAX))]
+    return viewer.cards.home(db, own.n, viewer.end, FOLLOWS_MAX)
+
+
+def numbers_of(viewer: Viewer, accounts: Sequence[bytes]) -> list[int]:
+    """This store's numbers of those accounts that are here."""
+    return list(dict.fromkeys(one.n for one in map(viewer.known, accounts) if one is not None))
 
 
 def readable(found: object, in_public: bool) -> bool:
-    """Whether what `Viewer.look` found belongs into a timeline."""
+    """Whether what a `Viewer` found belongs into a timeline."""
     if not isinstance(found, Item):
         return False
     return not in_public or found.verdict < PUBLIC_HIDDEN_FROM
 
 
-def _page(
-    db: sqlite3.Connection, viewer: Viewer, walk: Iterator[Listed], limit: int, in_public: bool
+def page(
+    viewer: Viewer,
+    walk: Iterator[Place],
+    limit: int,
+    in_public: bool = False,
+    end: int | None = None,
 ) -> Page:
-    end = read.journal_end(db)
+    """The next readable records of a walk. `end`: how far its index is, if not the journal's."""
+    end = viewer.end if end is None else end
     items: list[Item] = []
-    for looked_at, one in enumerate(walk, start=1):
-        found = viewer.look(one)
-        if isinstance(found, Item) and readable(found, in_public):
-            items.append(found)
-        if len(items) == limit or looked_at == LOOKED_AT_MAX:
-            return Page(items, one.row.shown, end)
-    return Page(items, None, end)
-
-
-def _one_by_one(rows: Rows, position: int, size: int) -> Iterator[Listed]:
-    """Every row beyond a position, read some at a time."""
+    looked_at = 0
     while True:
-        found = rows(position, size)
+        wanted = min(limit - len(items), LOOKED_AT_MAX - looked_at)
+        part = list(islice(walk, wanted))
+        for found in viewer.look_at([place.n for place in part]):
+            if isinstance(found, Item) and readable(found, in_public):
+                items.append(found)
+        looked_at += len(part)
+        if len(part) < wanted:
+            return Page(items, None, end)
+        if len(items) == limit or looked_at == LOOKED_AT_MAX:
+            return Page(items, part[-1].position, end)
+
+
+def one_by_one(places: Places, position: int, size: int) -> Iterator[Place]:
+    """Every place beyond a position, read some at a time."""
+    while True:
+        found = places(position, size)
         yield from found
         if len(found) < size:
             return
-        position = _position(found[-1])
+        position = found[-1].position
 
 
-def _merged(db: sqlite3.Connection, accounts: Sequence[int], cursor: Cursor) -> Iterator[Listed]:
-    """Rows of many authors in one order: one seek an author, then only rows that are taken."""
+# --- many authors in one order -----------------------------------------------------------
+
+
+def merged(
+    db: sqlite3.Connection, viewer: Viewer, accounts: Sequence[int], cursor: Cursor
+) -> Iterator[Place]:
+    """Places of many authors in one order: from memory where it reaches, else one seek an author;
+    then only places that are taken.
+    """
     sign = -1 if cursor.newest_first else 1
+    # (order, author's number, places known to follow, where among them); all numbers differ.
+    heap: list[tuple[int, int, Sequence[int], int]] = []
+    seek: list[int] = []
+    remembered = _next_newest if cursor.newest_first else _next_oldest
+    newest = viewer.cards.newest(db, accounts, viewer.end)
+    for account, known in zip(accounts, newest, strict=True):
+        first = remembered(known, cursor.position, viewer.end)
+        if first is None:
+            seek.append(account)
+        elif first >= 0:
+            heap.append((sign * known[first], account, known, first))
     ends = listed.newest_of if cursor.newest_first else listed.oldest_of
-    find = listed.listed_by_before if cursor.newest_first else listed.listed_by_since
-    heap = [(sign * at, account) for at, account in ends(db, accounts, cursor.position)]
+    for position, account in ends(db, seek, cursor.position):
+        heap.append((sign * position, account, (), 0))
     heapq.heapify(heap)
-    waiting: dict[int, list[Listed]] = {}
+    find = listed.places_by_before if cursor.newest_first else listed.places_by_since
+    step = -2 * sign
     while heap:
-        at, account = heapq.heappop(heap)
-        if not waiting.get(account):
-            # From just before its next position, so that this very row is read too.
-            rows = find(db, account, sign * at - sign, ROWS_PER_AUTHOR)
-            waiting[account] = rows[::-1]
-        yield waiting[account].pop()
-        if waiting[account]:
-            heapq.heappush(heap, (sign * _position(waiting[account][-1]), account))
+        order, account, places, at = heap[0]
+        if not 0 <= at < len(places):
+            # From just before its next position, so that this very place is read too.
+            rows = find(db, account, sign * order - sign, PLACES_PER_AUTHOR)
+            places, at = _flat(rows, sign), 0 if sign < 0 else 2 * len(rows) - 2
+        yield Place(places[at], places[at + 1])
+        at += step
+        if not 0 <= at < len(places):
+            rows = find(db, account, sign * order, PLACES_PER_AUTHOR)
+            places, at = _flat(rows, sign), 0 if sign < 0 else 2 * len(rows) - 2
+        if places:
+            heapq.heapreplace(heap, (sign * places[at], account, places, at))
         else:
-            for following, _ in ends(db, [account], sign * at):
-                heapq.heappush(heap, (sign * following, account))
+            heapq.heappop(heap)
 
 
-def _position(one: Listed) -> int:
-    assert one.row.shown is not None, "timelines list what has a position"
-    return one.row.shown
+def _flat(rows: Sequence[Place], sign: int) -> list[int]:
+    """Places as they are remembered: position, number, and so on, the newest first."""
+    return [number for place in rows[::-sign] for number in place]
+
+
+def _next_newest(places: Sequence[int], before: int, end: int) -> int | None:
+    """Where an author's newest place below a position is among those remembered.
+
+    -1: there is none at all; None: memory does not reach. It may know more than the snapshot.
+    """
+    for at in range(0, len(places), 2):
+        if places[at] <= end and places[at] < before:
+            return at
+    return -1 if len(places) < 2 * PLACES_MAX else None
+
+
+def _next_oldest(places: Sequence[int], since: int, end: int) -> int | None:
+    """As `_next_newest`, for the oldest place above a position."""
+    found = -1
+    for at in range(0, len(places), 2):
+        if places[at] <= since:
+            return found
+        if places[at] <= end:
+            found = at
+    return found if len(places) < 2 * PLACES_MAX else None

@@ -21,7 +21,7 @@ reason = "spam"
 
 
 async def public(place: Site) -> list[str]:
-    _, body = await place.get("/v1/timelines/public")
+    _, body = await place.get("/v1/timelines/network")
     return [item["body"].get("text", "repost") for item in body["items"]]
 
 

@@ -39,7 +39,7 @@ async def test_a_deleted_record_says_gone_and_leaves_the_timeline(tmp_path: Path
         status, body = await place.get(f"/v1/records/{post.id.hex()}")
         assert (status, body["error"]["code"], body["record"]["code"]) == (410, "gone", "gone")
         assert "body" not in body["record"]
-        assert await texts(place, "/v1/timelines/public") == ["staying"]
+        assert await texts(place, "/v1/timelines/network") == ["staying"]
 
 
 async def test_home_shows_those_one_follows_newest_first(tmp_path: Path) -> None:

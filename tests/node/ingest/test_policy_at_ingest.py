@@ -13,13 +13,13 @@ from ratoon_node.ingest.submission import Origin, Parts, Way
 from ratoon_node.policy.engine import Policy
 from ratoon_node.policy.lists import ListEntry, Subject
 from ratoon_node.policy.verdict import Verdict
-from ratoon_node.store import listed, read
+from ratoon_node.store import read
 from ratoon_protocol import kinds
 from ratoon_protocol.errors import Code
 from ratoon_protocol.record import Record
 from tests.node.ingest.replay import LINK, in_sets, offer
 from tests.node.ingest.test_erasure import ann_of, publish, traces
-from tests.node.world import Clock, join, running
+from tests.node.world import Clock, join, listed_newest, running
 
 API = Origin(Way.API)
 HOUR_MS = 3_600_000
@@ -74,13 +74,13 @@ async def test_verdicts_of_rules_and_their_undoing(tmp_path: Path) -> None:
         assert await wanted(node) == []
         again = await offer(node, [pills], LINK)
         assert again[0].code == "withheld"
-        shown = await node.db.read(lambda db: listed.listed_before(db, 2**53, 10))
+        shown = await listed_newest(node)
         assert {one.row.id for one in shown} == {dull.id, tea.id}
 
         node.gate.policy = Policy.parse(rules(tea="withhold").encode())
         await node.gate.review()
         assert await wanted(node) == [pills.id]
-        shown = await node.db.read(lambda db: listed.listed_before(db, 2**53, 10))
+        shown = await listed_newest(node)
         assert {one.row.id for one in shown} == {maybe.id, dull.id, tea.id}
         assert (await offer(node, [pills], LINK))[0].code == "stored"
         assert await wanted(node) == []

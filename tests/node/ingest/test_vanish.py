@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 from ratoon_node.ingest import rejudge
-from ratoon_node.store import listed, read
+from ratoon_node.store import read
 from ratoon_protocol import kinds
 from ratoon_protocol.identity import Form
 from ratoon_protocol.limits import DAY_MS
@@ -14,7 +14,7 @@ from ratoon_protocol.record import Record
 from ratoon_protocol.status import Status
 from tests.node.ingest.replay import AFTERWARDS_MS, Told, in_sets, offer, offer_all, statuses, tell
 from tests.node.ingest.test_erasure import API, ann_of, everything, publish, vanish
-from tests.node.world import Clock, join, running
+from tests.node.world import Clock, join, listed_newest, running
 from tests.protocol.histories import History
 
 
@@ -48,7 +48,7 @@ async def test_a_lower_key_takes_a_week_and_paper_undoes_it(tmp_path: Path) -> N
         assert await in_sets(node, told.account) == {before[0].id, by_thief.id}
         held = await statuses(node, told.account)
         assert {held[one.id] for one in before[1:]} == {Status.GONE}
-        shown = await node.db.read(lambda db: listed.listed_before(db, 2**53, 10))
+        shown = await listed_newest(node)
         assert shown == []
         late = await offer(node, before[1:2])
         assert late[0].code == "gone"
@@ -57,7 +57,7 @@ async def test_a_lower_key_takes_a_week_and_paper_undoes_it(tmp_path: Path) -> N
         assert await in_sets(node, told.account) == full | {by_thief.id, by_paper.id}
         held = await statuses(node, told.account)
         assert {held[one.id] for one in before} == {Status.LIVE}
-        shown = await node.db.read(lambda db: listed.listed_before(db, 2**53, 10))
+        shown = await listed_newest(node)
         assert len(shown) == 3
 
 

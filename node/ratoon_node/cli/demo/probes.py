@@ -89,7 +89,7 @@ class Reader(Probe):
 
     def attempt(self, client: Client) -> bool:
         """See `Probe.attempt`."""
-        client.get("/v1/timelines/public", limit=20)
+        client.get("/v1/timelines/network", limit=20)
         return True
 
 

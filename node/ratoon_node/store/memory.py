@@ -1,0 +1,117 @@
+"""What readers remember of the store, and what made it old (see `timeline.cards`)."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from array import array
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from ratoon_node.store import read
+from ratoon_protocol import kinds
+
+
+class Line(NamedTuple):
+    """A journal line and its record's kind; None: a whole account, or the header is gone."""
+
+    what: int
+    record: int | None
+    account: int | None
+    kind: int | None
+
+
+def lines(db: sqlite3.Connection, after: int, end: int) -> Iterator[Line]:
+    """What changed after one journal position, up to another one."""
+    found = db.execute(
+        "SELECT what, journal.record, journal.account, record.kind FROM journal"
+        " LEFT JOIN record ON record.n = journal.record"
+        " WHERE journal.n > ? AND journal.n <= ? ORDER BY journal.n",
+        (after, end),
+    )
+    return map(Line._make, found)
+
+
+def posts_of_edit(db: sqlite3.Connection, edit: int) -> list[int]:
+    """Numbers of the posts that an edit is of."""
+    found = db.execute(
+        "SELECT record.n FROM edit JOIN record ON record.id = edit.post WHERE edit.record = ?",
+        (edit,),
+    )
+    return [n for (n,) in found]
+
+
+def account_ids(db: sqlite3.Connection, numbers: set[int]) -> set[bytes]:
+    """The ids behind numbers of accounts."""
+    found = db.execute(
+        "SELECT account.id FROM json_each(?) AS wanted JOIN account ON account.n = wanted.value",
+        (json.dumps(sorted(numbers)),),
+    )
+    return {id_ for (id_,) in found}
+
+
+def moment(db: sqlite3.Connection) -> tuple[int, str]:
+    """The journal's end, and the accounts to which a change of authority is still being applied
+    (numbers with commas). One statement, because each one is a turn at the interpreter's lock.
+    """
+    found = db.execute(
+        "SELECT (SELECT coalesce(max(n), 0) FROM journal),"
+        " (SELECT group_concat(n) FROM account WHERE judged = 0)"
+    ).fetchone()
+    return int(found[0]), found[1] or ""
+
+
+def account(
+    db: sqlite3.Connection, id_: bytes
+) -> tuple[int, bytes, bool, tuple[bytes, ...]] | None:
+    """(number, id, whether it has vanished, nodes that host it) of an account, or None."""
+    found = db.execute(
+        "SELECT n, vanished_ms IS NOT NULL FROM account WHERE id = ?", (id_,)
+    ).fetchone()
+    if found is None:
+        return None
+    return int(found[0]), id_, bool(found[1]), read.hosts(db, id_)
+
+
+def last_account(db: sqlite3.Connection) -> int:
+    """The highest number of an account."""
+    return int(db.execute("SELECT coalesce(max(n), 0) FROM account").fetchone()[0])
+
+
+def followed(db: sqlite3.Connection, own: int, limit: int) -> tuple[list[int], bool]:
+    """Numbers of the others that one follows now, and whether some of them are not here.
+
+    The newest word about each of them counts: an unfollow may have come by another slot.
+    """
+    numbers: dict[bytes, int | None] = {}
+    latest: dict[bytes, tuple[int, int]] = {}
+    found = db.execute(
+        "SELECT target, pointer.created_ms, state, account.n FROM pointer"
+        " LEFT JOIN account ON account.id = target WHERE account = ? AND kind = ? LIMIT ?",
+        (own, kinds.FOLLOW, limit),
+    )
+    for target, created_ms, state, number in found:
+        latest[target] = max(latest.get(target, (0, 0)), (created_ms, state))
+        numbers[target] = number
+    wanted = [numbers[target] for target, (_, state) in latest.items() if state]
+    here = [number for number in wanted if number is not None and number != own]
+    return here, None in wanted
+
+
+def newest(db: sqlite3.Connection, accounts: Sequence[int], places: int) -> dict[int, array[int]]:
+    """The newest places of each author: position, record, position, record …
+
+    One statement and one row for all of them, because each row is a turn at the lock.
+    """
+    found = db.execute(
+        "SELECT group_concat(wanted.value || coalesce("
+        "(SELECT group_concat(',' || shown || ',' || n, '') FROM"
+        " (SELECT shown, n FROM record WHERE account = wanted.value AND shown IS NOT NULL"
+        " ORDER BY shown DESC LIMIT ?)), ''), ';') FROM json_each(?) AS wanted",
+        (places, json.dumps(list(accounts))),
+    ).fetchone()
+    answer: dict[int, array[int]] = {}
+    for text in found[0].split(";"):
+        number, *rest = map(int, text.split(","))
+        answer[number] = array("q", rest)
+    return answer

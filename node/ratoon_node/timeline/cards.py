@@ -1,0 +1,284 @@
+"""What readers asked for last, ready to be shown again: cards of records, and of accounts.
+
+A card holds what cannot change while its record's row does not: the signed bytes, checked against
+their hash, whom and where it shows, and its JSON once somebody made it. So a page that was read
+before costs no blob, no hash, no decoding. What lists say is asked on every read all the same.
+
+Everything here is true at one journal position. A reader first brings it up to its own snapshot:
+the lines since then name what changed, and that is forgotten. So nothing is ever older than the
+reader's own view of the store, whichever thread reads, and nobody has to be told.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from array import array
+from collections.abc import Iterable, Sequence
+from threading import Lock
+from typing import NamedTuple
+
+from ratoon_node.policy.engine import Policy
+from ratoon_node.policy.verdict import Decision
+from ratoon_node.store import memory
+from ratoon_node.store.rows import What
+from ratoon_node.timeline.recent import Recent
+from ratoon_protocol import kinds, record
+from ratoon_protocol.kinds import Lane
+from ratoon_protocol.record import Body, Record
+
+# Memory for cards: about 20,000 posts, the newest of as many authors as most people follow.
+CARDS_BYTES_MAX = 40 * 1024 * 1024
+# A card beside its record's bytes and its JSON.
+CARD_BYTES = 700
+# JSON of a body is about this many times its bytes (ids as digits, names of fields).
+JSON_FACTOR = 2
+# Accounts whose hosts and newest places are remembered: 1 kB each.
+ACCOUNTS_MAX = 20_000
+# Accounts that remembered homes follow, all together: 8 bytes each.
+FOLLOWS_REMEMBERED_MAX = 1_000_000
+# Newest places of an author that are remembered: what a page of many authors takes of one.
+PLACES_MAX = 6
+# Journal lines gone over one by one; after more, everything is forgotten at once.
+LINES_MAX = 5000
+
+
+class Stamp:
+    """One policy within one second: decisions made under another one are made again.
+
+    The second, because entries of lists expire by time.
+    """
+
+    def __init__(self, policy: Policy, now_ms: int) -> None:
+        self.policy = policy
+        self.now_ms = now_ms
+        self.second = now_ms // 1000
+        #: What lists say of links, by the links.
+        self.domains: dict[tuple[str, ...], Decision | None] = {}
+
+
+class Known:
+    """An account of this store."""
+
+    __slots__ = ("face", "hosts", "id", "judged", "n", "vanished")
+
+    def __init__(self, n: int, id_: bytes, vanished: bool, hosts: tuple[bytes, ...]) -> None:
+        self.n = n
+        self.id = id_
+        self.vanished = vanished
+        self.hosts = hosts
+        #: The decision of lists and under which stamp it was made.
+        self.judged: tuple[Stamp | None, Decision | None] = (None, None)
+        #: How readers are shown it, made by a layer above; None: not yet.
+        self.face: bytes | None = None
+
+
+class Card:
+    """A readable record. `edit` is the newest readable edit of a post, `json` what a layer above
+    made of it (b"": not yet).
+
+    `shown` are the accounts whose records it shows, `named` the record it shows if that was not
+    here, `links` where a reader could go.
+    """
+
+    __slots__ = (
+        "account",
+        "disposition",
+        "edit",
+        "id",
+        "json",
+        "links",
+        "n",
+        "named",
+        "position",
+        "raw",
+        "shown",
+    )
+
+    def __init__(
+        self,
+        n: int,
+        found: Record,
+        position: int | None,
+        disposition: int,
+        shown: tuple[bytes, ...],
+        named: bytes | None,
+        links: tuple[str, ...],
+    ) -> None:
+        self.n = n
+        self.id = found.id
+        self.account = found.header.account
+        self.position = position
+        self.disposition = disposition
+        self.shown = shown
+        self.named = named
+        self.links = links
+        self.raw = found.encode()
+        self.edit: Card | None = None
+        self.json = b""
+
+    def record(self) -> Record:
+        """The record, decoded again."""
+        return record.decode_record(self.raw)
+
+    def body(self) -> Body:
+        """Its own body, without an edit."""
+        payload = self.record().payload
+        assert payload is not None, "a card is made of a record with its payload"
+        return record.decode_payload(payload)
+
+    @property
+    def cost(self) -> int:
+        """Bytes of memory, about."""
+        edit = self.edit.cost if self.edit is not None else 0
+        return CARD_BYTES + (1 + JSON_FACTOR) * len(self.raw) + edit
+
+
+class Home(NamedTuple):
+    """Whose posts a home shows: numbers of accounts. `top`: if some of those followed are not
+    here, the highest number of an account when that was so; else 0.
+    """
+
+    accounts: array[int]
+    top: int
+
+
+def _card_cost(card: Card) -> int:
+    return card.cost
+
+
+def _home_cost(home: Home) -> int:
+    return len(home.accounts) + 8
+
+
+class Cards:
+    """The node's memory of what it showed. Bounded; threads share it."""
+
+    def __init__(self, position: int = 0) -> None:
+        self._lock = Lock()
+        #: Everything here is as the store was after this journal line.
+        self.position = position
+        self._cards: Recent[int, Card] = Recent(CARDS_BYTES_MAX, self._lock, _card_cost)
+        self._numbers: Recent[bytes, int] = Recent(ACCOUNTS_MAX, self._lock)
+        self._known: Recent[int, Known] = Recent(ACCOUNTS_MAX, self._lock)
+        self._places: Recent[int, array[int]] = Recent(ACCOUNTS_MAX, self._lock)
+        self._homes: Recent[int, Home] = Recent(FOLLOWS_REMEMBERED_MAX, self._lock, _home_cost)
+        self._stamp: Stamp | None = None
+
+    def stamp(self, policy: Policy, now_ms: int) -> Stamp:
+        """The stamp of a read that begins now."""
+        found = self._stamp
+        if found is None or found.policy is not policy or found.second != now_ms // 1000:
+            found = self._stamp = Stamp(policy, now_ms)
+        return found
+
+    # --- keeping up with the store -------------------------------------------------------
+
+    def advance(self, db: sqlite3.Connection, end: int) -> bool:
+        """Forget what changed up to `end`, the newest line of the caller's snapshot.
+
+        False if other readers saw a newer one: then the caller begins again on a newer one.
+        """
+        if end == self.position:
+            return True
+        with self._lock:
+            if end < self.position:
+                return False
+            if end - self.position > LINES_MAX:
+                self._forget_all()
+            else:
+                self._forget(db, memory.lines(db, self.position, end))
+            self.position = end
+        return True
+
+    def _forget_all(self) -> None:
+        for each in (self._cards, self._known, self._places, self._homes):
+            each.clear()
+
+    def _forget(self, db: sqlite3.Connection, lines: Iterable[memory.Line]) -> None:
+        left: set[int] = set()
+        for line in lines:
+            if line.record is not None:
+                self._cards.drop(line.record)
+                if line.kind == kinds.EDIT:
+                    for post in memory.posts_of_edit(db, line.record):
+                        self._cards.drop(post)
+            if line.account is not None:
+                self._places.drop(line.account)
+                self._forget_account(line.account, line.kind)
+                if line.kind is None and line.what != What.ACCOUNT:
+                    left.add(line.account)
+        if left:
+            self._leave(memory.account_ids(db, left))
+
+    def _forget_account(self, account: int, kind: int | None) -> None:
+        """What a record of this kind (None: a change of the whole account) says of its author."""
+        if kind is None or kind == kinds.FOLLOW:
+            self._homes.drop(account)
+        if kind is None or kind == kinds.PROFILE or kind & 7 == Lane.LOG:
+            self._known.drop(account)
+
+    def _leave(self, accounts: set[bytes]) -> None:
+        """Headers of these accounts are gone, and their numbers may be given to other records."""
+        for n, card in self._cards.items():
+            if card.account in accounts or not accounts.isdisjoint(card.shown):
+                self._cards.drop(n)
+
+    # --- what is kept --------------------------------------------------------------------
+
+    def card(self, n: int) -> Card | None:
+        """The card of a record."""
+        return self._cards.get(n)
+
+    def keep_card(self, card: Card, end: int) -> None:
+        """Keep a card as of a snapshot; not if the store has moved on meanwhile."""
+        with self._lock:
+            if end == self.position:
+                self._cards.keep(card.n, card)
+
+    def known(self, db: sqlite3.Connection, id_: bytes, end: int) -> Known | None:
+        """An account of this store, or None."""
+        n = self._numbers.get(id_)
+        found = self._known.get(n) if n is not None else None
+        if found is None:
+            loaded = memory.account(db, id_)
+            if loaded is None:
+                return None
+            found = Known(*loaded)
+            with self._lock:
+                self._numbers.keep(id_, found.n)
+                if end == self.position:
+                    self._known.keep(found.n, found)
+        return found
+
+    def home(self, db: sqlite3.Connection, own: int, end: int, follows_max: int) -> array[int]:
+        """Numbers of an account and of those that it follows."""
+        found = self._homes.get(own)
+        if found is None or (found.top and found.top != memory.last_account(db)):
+            accounts, missing = memory.followed(db, own, follows_max)
+            found = Home(array("q", [own, *accounts]), memory.last_account(db) if missing else 0)
+            with self._lock:
+                if end == self.position:
+                    self._homes.keep(own, found)
+        return found.accounts
+
+    def newest(self, db: sqlite3.Connection, accounts: Sequence[int], end: int) -> list[array[int]]:
+        """The newest places of each author: position, record, position, record …"""
+        get = self._places.get
+        found = [get(account) for account in accounts]
+        missing = [accounts[at] for at, places in enumerate(found) if places is None]
+        if not missing:
+            return [places for places in found if places is not None]
+        loaded = memory.newest(db, missing, PLACES_MAX)
+        with self._lock:
+            if end == self.position:
+                for account, places in loaded.items():
+                    self._places.keep(account, places)
+        return [
+            loaded[account] if places is None else places
+            for account, places in zip(accounts, found, strict=True)
+        ]
+
+    @property
+    def bytes(self) -> int:
+        """What cards take, at most."""
+        return self._cards.cost
