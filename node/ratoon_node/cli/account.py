@@ -14,9 +14,9 @@ from ratoon_node.cli.flags import Json
 from ratoon_node.cli.places import AccountName, NodeUrl
 
 if TYPE_CHECKING:
+    from ratoon_client.keyfile import KeyFile
     from ratoon_node.cli.client import Client
     from ratoon_node.cli.identity import Known
-    from ratoon_node.cli.keyfile import KeyFile
 
 group = typer.Typer(
     help="Accounts: keys, devices, homes, and coming back with 24 words.", no_args_is_help=True
@@ -51,7 +51,7 @@ def read_words(given: str | None) -> bytes:
 
 def hand_over_words(entropy: bytes, file: Path | None) -> None:
     """Give the words to their owner: in a file of theirs, or on a terminal; nowhere else."""
-    from ratoon_node.operate.folder import write_private
+    from ratoon_client.keyfile import write_private
     from ratoon_protocol import phrase
 
     words = phrase.words_from_entropy(entropy)
@@ -109,7 +109,8 @@ def new(
     json_: Json = False,
 ) -> None:
     """Make an account: keys on this machine, 24 words for you, a home at a node."""
-    from ratoon_node.cli import identity, keyfile
+    from ratoon_client import keyfile
+    from ratoon_node.cli import identity
     from ratoon_node.cli.client import Client, Refused
     from ratoon_node.cli.places import node_here
     from ratoon_protocol import phrase
@@ -140,7 +141,7 @@ def new(
 @group.command("list")
 def list_(json_: Json = False) -> None:
     """The accounts on this machine."""
-    from ratoon_node.cli import keyfile
+    from ratoon_client import keyfile
 
     files = [keyfile.load(name) for name in keyfile.names()]
     if json_:
@@ -154,7 +155,8 @@ def list_(json_: Json = False) -> None:
 @group.command()
 def show(account: AccountName = None, node: NodeUrl = None, json_: Json = False) -> None:
     """What the node knows of an account: devices, homes, revoked keys."""
-    from ratoon_node.cli import identity, keyfile
+    from ratoon_client import keyfile
+    from ratoon_node.cli import identity
     from ratoon_node.cli.places import client_of
 
     file = keyfile.load(account)
@@ -197,7 +199,8 @@ def rotate(
     json_: Json = False,
 ) -> None:
     """Give this machine a new device key; the old one is retired, what it signed stays."""
-    from ratoon_node.cli import identity, keyfile
+    from ratoon_client import keyfile
+    from ratoon_node.cli import identity
     from ratoon_protocol.author import Draft
 
     with keyfile.held(account) as file:
@@ -227,7 +230,8 @@ def revoke(
     json_: Json = False,
 ) -> None:
     """Revoke a device as stolen: only what nodes hold of it now stays, whatever comes later."""
-    from ratoon_node.cli import identity, keyfile
+    from ratoon_client import keyfile
+    from ratoon_node.cli import identity
     from ratoon_protocol.author import Draft
 
     with keyfile.held(account) as file:
@@ -254,7 +258,8 @@ def add_home(
     json_: Json = False,
 ) -> None:
     """Make another node a home: it serves the account and takes its posts."""
-    from ratoon_node.cli import identity, keyfile
+    from ratoon_client import keyfile
+    from ratoon_node.cli import identity
     from ratoon_node.cli.client import Client
     from ratoon_protocol.author import Draft
 
@@ -290,7 +295,8 @@ def recover(
     The node becomes the first home and this machine a new device. All other devices are lost:
     they are revoked as stolen, and of them stays what the nodes in reach hold.
     """
-    from ratoon_node.cli import identity, keyfile
+    from ratoon_client import keyfile
+    from ratoon_node.cli import identity
     from ratoon_node.cli.client import Client
     from ratoon_node.cli.places import node_here
     from ratoon_protocol.author import Draft

@@ -256,7 +256,7 @@ class _Mark:
     """How many records of one bundle one node was sent."""
 
     def __init__(self, what: bytes) -> None:
-        from ratoon_node.cli.keyfile import state_folder
+        from ratoon_client.keyfile import state_folder
 
         self._path = state_folder() / "imports" / hashlib.sha256(what).hexdigest()[:32]
         try:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from ratoon_client.errors import BadKeyFile
 from ratoon_node import __version__
 from ratoon_node.cli import account, bundles, demo, node, operator, people, seed
 from ratoon_node.cli.say import CommandError, Exit, plain
@@ -69,6 +70,9 @@ def run_command(arguments: list[str]) -> int:
         return Exit.DONE
     except CommandError as error:
         return _say_error(arguments, str(error), error.code, error.json_code)
+    except BadKeyFile as error:
+        code = Exit.USAGE if error.cause == "usage" else Exit.FAILED
+        return _say_error(arguments, str(error), code, error.cause)
     except ProtocolError as error:
         words = f"{_WORDS[error.code]} ({error})" if error.code in _WORDS else str(error)
         return _say_error(arguments, words, Exit.FAILED, error.code.value)

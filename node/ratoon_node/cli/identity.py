@@ -11,8 +11,8 @@ import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from ratoon_client.keyfile import KeyFile, instance
 from ratoon_node.cli.client import Client, Refused, Unreachable, spell_url
-from ratoon_node.cli.keyfile import KeyFile, instance
 from ratoon_node.cli.say import fail, note
 from ratoon_node.runtime import SystemClock
 from ratoon_protocol import keys, kinds, phrase, record

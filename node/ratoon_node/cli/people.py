@@ -14,8 +14,8 @@ from ratoon_node.cli.flags import Json
 from ratoon_node.cli.places import AccountName, NodeUrl
 
 if TYPE_CHECKING:
+    from ratoon_client.keyfile import KeyFile
     from ratoon_node.cli.client import Client
-    from ratoon_node.cli.keyfile import KeyFile
     from ratoon_node.cli.signing import Published
     from ratoon_protocol.codec import Value
     from ratoon_protocol.record import Body
@@ -47,7 +47,7 @@ def id_in(text: str, what: str) -> bytes:
 
 def account_in(text: str) -> bytes:
     """An account by its id, or by the name of one on this machine."""
-    from ratoon_node.cli import keyfile
+    from ratoon_client import keyfile
 
     if not _ID.fullmatch(text) and text in keyfile.names():
         return bytes.fromhex(keyfile.load(text).account)
@@ -75,7 +75,8 @@ def _sign(
     timeout_s: int = 0,
 ) -> Published:
     """Sign one record with an account of this machine and publish it."""
-    from ratoon_node.cli import keyfile, signing
+    from ratoon_client import keyfile
+    from ratoon_node.cli import signing
     from ratoon_node.cli.places import client_of
 
     with keyfile.held(account) as file:
@@ -124,7 +125,7 @@ def post(
     json_: Json = False,
 ) -> None:
     """Post. With --wait it says how many providers hold the post before it returns."""
-    from ratoon_node.cli import keyfile
+    from ratoon_client import keyfile
     from ratoon_node.cli.places import client_of
     from ratoon_protocol import compose, kinds
 
@@ -200,7 +201,7 @@ def set_profile(
     json_: Json = False,
 ) -> None:
     """Say who you are; what is not given stays."""
-    from ratoon_node.cli import keyfile
+    from ratoon_client import keyfile
     from ratoon_node.cli.client import Refused
     from ratoon_node.cli.places import client_of
     from ratoon_protocol import kinds
@@ -232,7 +233,7 @@ def timeline(
     json_: Json = False,
 ) -> None:
     """Read the latest posts, newest last so that the newest is where you look."""
-    from ratoon_node.cli import keyfile
+    from ratoon_client import keyfile
     from ratoon_node.cli.client import Client
     from ratoon_node.cli.places import client_of, node_here
 

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from ratoon_client.keyfile import KeyFile
 from ratoon_node.cli.client import DEFAULT_NODE, Client
 from ratoon_node.cli.flags import settings_of
-from ratoon_node.cli.keyfile import KeyFile
 from ratoon_node.cli.say import called, fail
 from ratoon_node.operate.folder import Folder
 

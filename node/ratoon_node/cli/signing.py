@@ -12,13 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ratoon_client.keyfile import PENDING_MAX, KeyFile
 from ratoon_node.cli.client import Client, Refused, Unreachable
 from ratoon_node.cli.identity import fresh_salt, now_ms
-from ratoon_node.cli.keyfile import PENDING_MAX, KeyFile, instance
 from ratoon_node.cli.say import fail
-from ratoon_protocol import record
-from ratoon_protocol.author import Chain
-from ratoon_protocol.kinds import Lane
 from ratoon_protocol.record import Body, Record
 
 # What a node may answer for a record that it now has.
@@ -27,7 +24,6 @@ ACCEPTED = frozenset({"stored", "duplicate", "superseded", "held", "wanted"})
 LATER = frozenset({"busy", "rate", "future", "shutdown", "internal"})
 # Said with a refusal that is not for good: who posts once more would say it twice.
 KEPT = "What was signed is kept; it is sent with what you sign next"
-NEW_KEY = "give this device a new key with `ratoon account rotate`; nothing that was posted is lost"
 
 
 @dataclass(frozen=True)
@@ -38,16 +34,6 @@ class Published:
     outcome: dict[str, Any]
     node: str
     location: str | None
-
-
-def check_file(file: KeyFile) -> None:
-    """Refuse a key file that belongs to another installation."""
-    if file.instance != instance():
-        fail(
-            f"the key file of {file.name} comes from a backup or another machine; its chain must"
-            f" not go on here: {NEW_KEY}",
-            json_code="copied",
-        )
 
 
 def check_chains(file: KeyFile, client: Client) -> None:
@@ -61,30 +47,7 @@ def check_chains(file: KeyFile, client: Client) -> None:
             f"the node at {client.url} does not know this account: make it a home with"
             " `ratoon account add-home`"
         )
-    author = file.author()
-    sent = {
-        (Lane(found.header.kind_class.lane), found.header.seq, found.id) for found in pending(file)
-    }
-    for head in heads:
-        if head["key"] != author.key.public.hex():
-            continue
-        lane = Lane(head["lane"])
-        known = Chain(head["seq"], bytes.fromhex(head["id"]), head["created_ms"])
-        ours = author.chains.get(lane)
-        same = ours is not None and (
-            ours.seq > known.seq or (ours.seq, ours.id) == (known.seq, known.id)
-        )
-        if not same and (lane, known.seq, known.id) not in sent:
-            fail(
-                f"the node knows more of this device than the key file of {file.name}: the file"
-                f" was restored or is used elsewhere. {NEW_KEY[0].upper()}{NEW_KEY[1:]}",
-                json_code="behind",
-            )
-
-
-def pending(file: KeyFile) -> list[Record]:
-    """What was signed and not yet acknowledged."""
-    return [record.decode_record(bytes.fromhex(item)) for item in file.pending]
+    file.check_heads(heads)
 
 
 def publish(
@@ -101,14 +64,12 @@ def publish(
 
     With `providers` the node answers once that many providers hold it, or after `timeout_s`.
     """
-    check_file(file)
+    file.check_own()
     check_chains(file, client)
     _send_pending(file, client)
     author = file.author()
     signed = author.sign(kind, body, now_ms(), fresh_salt(), target)
-    file.chains = author.saved_chains()
-    file.pending.append(signed.encode().hex())
-    file.save()
+    file.keep(author, signed)
     query: dict[str, str | int] = {}
     if providers:
         query = {"wait": f"providers:{providers}", "timeout": timeout_s * 1000}
@@ -116,7 +77,7 @@ def publish(
         found = client.post_records("/v1/records", [signed.encode()], timeout_s, **query)
     except Refused as error:
         if error.json_code not in LATER:
-            _forget(file, [signed])
+            file.forget([signed])
             raise
         raise Refused(error.json_code, f"{error}. {KEPT}", error.status) from None
     except Unreachable as error:
@@ -127,7 +88,7 @@ def publish(
 
 
 def _send_pending(file: KeyFile, client: Client) -> None:
-    waiting = pending(file)
+    waiting = file.unacknowledged()
     if not waiting:
         return
     if len(waiting) >= PENDING_MAX:
@@ -147,16 +108,10 @@ def _settle(file: KeyFile, sent: Sequence[Record], outcomes: Sequence[dict[str, 
     final = [
         item for item, outcome in zip(sent, outcomes, strict=True) if outcome["code"] not in LATER
     ]
-    _forget(file, final)
+    file.forget(final)
     for outcome in outcomes:
         if outcome["code"] not in ACCEPTED:
             words = f"{outcome['code']}: {outcome.get('detail') or 'the node refused it'}"
             if outcome["code"] in LATER:
                 words += f". {KEPT}"
             raise Refused(outcome["code"], words, 403)
-
-
-def _forget(file: KeyFile, settled: Sequence[Record]) -> None:
-    gone = {item.encode().hex() for item in settled}
-    file.pending = [item for item in file.pending if item not in gone]
-    file.save()

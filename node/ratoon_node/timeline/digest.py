@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import structlog
 
@@ -26,7 +26,7 @@ from ratoon_node.store.db import Db
 from ratoon_node.store.digested import Taken
 from ratoon_node.store.read import Line
 from ratoon_node.store.rows import Row
-from ratoon_protocol import kinds, record
+from ratoon_protocol import compose, kinds, record
 from ratoon_protocol.errors import ProtocolError
 from ratoon_protocol.record import Body
 
@@ -39,8 +39,6 @@ GATHER_MS = 100
 RETRY_MS = 1000
 log = structlog.get_logger()
 
-# Fields of a reply's place and of what it quotes: an edit changes what is said, not where.
-_FIXED = ("parent", "parent_account", "root", "root_account", "quote", "quote_account")
 
 
 class Seen(NamedTuple):
@@ -69,6 +67,19 @@ class Chapter(Protocol):
 
     def take(self, db: sqlite3.Connection, seen: Sequence[Seen], now_ms: int) -> None:
         """Replace what is kept of these records; nothing is kept of one that is not readable."""
+        ...
+
+
+@runtime_checkable
+class Sweeper(Protocol):
+    """A chapter in which one record may concern thousands of others: it goes over them later."""
+
+    def waits(self, db: sqlite3.Connection) -> bool:
+        """Whether there is something to go over."""
+        ...
+
+    def sweep(self, db: sqlite3.Connection) -> None:
+        """Go over some of it, and write down how far that came."""
         ...
 
 
@@ -103,7 +114,7 @@ class Digest:
     async def _run(self) -> None:
         """Follow the journal for ever; what was missed is read from it like everything else."""
         while True:
-            while await self._advance():
+            while await self._advance() or await self._sweep():
                 await self._clock.sleep_ms(PAUSE_MS)
             await self._commits.next()
             await self._clock.sleep_ms(GATHER_MS)
@@ -145,6 +156,20 @@ class Digest:
         self._moved.set()
         return more
 
+    async def _sweep(self) -> bool:
+        """Whether a chapter went over something of what waits."""
+        for chapter in self._chapters:
+            if not isinstance(chapter, Sweeper):
+                continue
+            try:
+                if await self._db.read(chapter.waits):
+                    async with self.still:
+                        await self._db.write(chapter.sweep)
+                    return True
+            except sqlite3.Error as error:  # a full disk: with the next commit
+                log.warning("sweep_waits", error=type(error).__name__)
+        return False
+
     async def _take_singly(self) -> None:
         """A slice in which something crashed, line by line: a bug costs one record, no more."""
         for _ in range(SLICE_LINES):
@@ -185,13 +210,7 @@ def _newest(db: sqlite3.Connection, one: Seen) -> Seen:
     if edit is None or not edit.readable:
         return one
     body = body_of(edit.row)
-    return one if body is None else one._replace(body=current_body(one.body, body))
-
-
-def current_body(first: Body, edit: Body) -> Body:
-    """A post's body as it is read now: the edit's words at the first version's place."""
-    kept = {name: value for name, value in edit.items() if name not in _FIXED}
-    return kept | {name: first[name] for name in _FIXED if name in first}
+    return one if body is None else one._replace(body=compose.edited(one.body, body))
 
 
 def body_of(row: Row) -> Body | None:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from ratoon_client.keyfile import KeyFile
 from ratoon_node.cli.client import Client
 from ratoon_node.cli.identity import fresh_salt, now_ms
-from ratoon_node.cli.keyfile import KeyFile
 from ratoon_node.cli.say import plain
 from ratoon_protocol import kinds, phrase
 from ratoon_protocol.kinds import Lane

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from ratoon_client.keyfile import KeyFile
 from ratoon_node.cli import identity
 from ratoon_node.cli.client import Client
 from ratoon_node.cli.identity import NodeInfo, Seeds
-from ratoon_node.cli.keyfile import KeyFile
 from ratoon_node.operate.demo.network import DemoNode
 from ratoon_node.operate.demo.posts import Post
 from ratoon_protocol import kinds, phrase

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import cycle
 
+from ratoon_client.keyfile import instance
 from ratoon_node.cli import identity
 from ratoon_node.cli.client import RECORD_TYPE, Client, Refused, Unreachable
 from ratoon_node.cli.demo.authors import Person, Signed, new_people
@@ -17,7 +18,6 @@ from ratoon_node.cli.demo.crew import at_all, crew
 from ratoon_node.cli.demo.probes import Reader, Writer
 from ratoon_node.cli.demo.replay import Sender, Tally
 from ratoon_node.cli.demo.show import Show, Stage
-from ratoon_node.cli.keyfile import instance
 from ratoon_node.cli.say import CommandError
 from ratoon_node.operate.demo.figures import Figures, NodeFigures
 from ratoon_node.operate.demo.network import DemoNode, Network, NetworkError
