@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from bisect import bisect
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import accumulate
 from typing import NamedTuple, TypeVar
 
@@ -24,6 +25,9 @@ PLACES = 4096
 # Own posts that are still changed or taken back.
 CHANGED = 4096
 POLLS = 256
+# Of so many records so many are deletes, all at once: a store cuts its log after each.
+CLEARED_EVERY = 2000
+CLEARED = 8
 # One person's records of one day, well below the cap of a lane.
 DAY_RECORDS_MAX = RECORDS_PER_KEY_LANE_DAY_MAX // 2
 
@@ -66,7 +70,7 @@ class Thread:
         self.step = max(1, acts // 4 // THREAD_REPLIES)
         self.posts: list[Post] = []
         #: Whether there is time for all replies.
-        self.fits = acts - self.start > THREAD_REPLIES
+        self.fits = acts - self.start > THREAD_REPLIES * 11 // 10
 
     def due(self, act: int) -> bool:
         """Whether its next post is written now."""
@@ -95,7 +99,7 @@ class Days:
         exact = readers(people)
         self._settled = frozenset(one.number for one in exact) if exact else frozenset[int]()
         acts: list[tuple[int, Act]] = [
-            (290, self._post),
+            (295, self._post),
             (240, self._reply),
             (270, self._react),
             (80, self._repost),
@@ -103,7 +107,6 @@ class Days:
             (30, self._vote),
             (20, self._edit),
             (25, self._follow),
-            (5, self._delete),
         ]
         self._acts = [act for _, act in acts]
         self._odds = list(accumulate(odds for odds, _ in acts))
@@ -115,20 +118,26 @@ class Days:
         thread = Thread(count)
         for number, at_ms in enumerate(self._times(count)):
             person = self._somebody(at_ms)
-            if thread.due(number):
-                yield self._grow(thread, person, at_ms)
-                continue
-            act = self._acts[bisect(self._odds, self._rng.random() * self._odds[-1])]
+            act = self._next(number, thread)
             yield act(person, at_ms) or self._post(person, at_ms)
+
+    def _next(self, number: int, thread: Thread) -> Act:
+        """What is done in the place `number`."""
+        if number % CLEARED_EVERY >= CLEARED_EVERY - CLEARED:
+            return self._delete
+        if thread.due(number):
+            return partial(self._grow, thread)
+        return self._acts[bisect(self._odds, self._rng.random() * self._odds[-1])]
 
     def _times(self, count: int) -> Iterator[int]:
         """The times of so many records, in order: more by day than by night."""
-        hours = self._plan.days * 24
-        ends = list(accumulate(RHYTHM[hour % 24] for hour in range(hours)))
+        first, hours = self._plan.start_ms // HOUR_MS, self._plan.days * 24
+        busy = [RHYTHM[(first + hour) % 24] for hour in range(hours)]
+        ends = list(accumulate(busy))
         for number in range(count):
             wanted = (number + 1) / count * ends[-1]
             hour = min(bisect(ends, wanted), hours - 1)
-            inside = (wanted - ends[hour]) / RHYTHM[hour % 24] + 1
+            inside = (wanted - ends[hour]) / busy[hour] + 1
             yield self._plan.start_ms + int((hour + inside) * HOUR_MS)
 
     def _somebody(self, at_ms: int) -> Person:

@@ -224,6 +224,7 @@ class Filling:
         finally:
             for _, task in under_way:
                 task.cancel()
+            self._state.save(self._folder)
         return batch
 
     async def _store(self, batch: Batch) -> None:

@@ -29,7 +29,7 @@ from ratoon_node.operate.seed.people import (
 #: Raised with every change that makes other records from the same plan.
 VERSION = 1
 # Records that go over at once, and into the gate as one batch.
-BATCH = 500
+BATCH = 1000
 
 
 class Guest(NamedTuple):
