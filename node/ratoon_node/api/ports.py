@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ratoon_node.api.rate import Rates, Room
+from ratoon_node.api.rate import Allowances, Room
 from ratoon_node.config import Settings
 from ratoon_node.fanout import Fanout
 from ratoon_node.ingest.gate import Gate
 from ratoon_node.ingest.ledger import Ledger
+from ratoon_node.ingest.registry import Registry
+from ratoon_node.ingest.sessions import ReadMarks, Sessions
 from ratoon_node.operate.own import OwnAccount
+from ratoon_node.policy.naming import Handle
 from ratoon_node.runtime import Runtime
 from ratoon_node.store.db import Db
 from ratoon_node.telemetry import Metrics
@@ -212,12 +215,43 @@ class HubLike(Protocol):
         ...
 
 
+class FoundLike(Protocol):
+    """Whose handle it is."""
+
+    @property
+    def account(self) -> bytes:
+        """The account that lists it and that its domain names."""
+        ...
+
+
+class NamesLike(Protocol):
+    """Whose handles are whose."""
+
+    @property
+    def domain(self) -> str:
+        """Of the names given out here; "" if there are none."""
+        ...
+
+    async def resolve(self, handle: Handle) -> FoundLike:
+        """Whose handle it is. Raises `NodeError`."""
+        ...
+
+
 class NodeParts(Protocol):
     """The parts of a node that requests reach."""
 
     @property
     def settings(self) -> Settings:
         """What the operator chose."""
+        ...
+
+    @property
+    def stopping(self) -> bool:
+        """Told to end: nothing new is begun."""
+        ...
+
+    async def take_settings(self, settings: Settings) -> None:
+        """Live by other settings from now on."""
         ...
 
     @property
@@ -238,6 +272,26 @@ class NodeParts(Protocol):
     @property
     def ledger(self) -> Ledger:
         """What is written down beside records."""
+        ...
+
+    @property
+    def registry(self) -> Registry:
+        """Names and invites of this node."""
+        ...
+
+    @property
+    def names(self) -> NamesLike:
+        """Whose handles are whose."""
+        ...
+
+    @property
+    def sessions(self) -> Sessions:
+        """Who is signed in."""
+        ...
+
+    @property
+    def read_marks(self) -> ReadMarks:
+        """How far people have read."""
         ...
 
     @property
@@ -287,6 +341,6 @@ class Services:
     node: NodeParts
     sight: Sight
     feed: Feed
-    rates: Rates
+    rates: Allowances
     bodies: Room
     operator_token: str

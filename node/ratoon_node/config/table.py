@@ -37,6 +37,8 @@ class Row:
     high: int | None = None
     choices: tuple[str, ...] = ()
     check: Check | None = None
+    #: A running node takes a new value at `ratoon reload`; others need a new start.
+    live: bool = False
 
 
 def _line(value: str) -> str:
@@ -89,7 +91,12 @@ class Settings:
     port: Annotated[int, Row("Port to listen on; 0 takes a free one.", low=0, high=65_535)] = 7420
     public_addresses: Annotated[
         tuple[str, ...],
-        Row("Addresses by which others reach this node.", high=ADDRESSES_MAX, check=_address),
+        Row(
+            "Addresses by which others reach this node.",
+            high=ADDRESSES_MAX,
+            check=_address,
+            live=True,
+        ),
     ] = ()
     peers: Annotated[
         tuple[str, ...],
@@ -108,7 +115,7 @@ class Settings:
         ),
     ] = NETWORK_PUBLIC.hex()
     # What it says of itself.
-    name: Annotated[str, Row("Name of this node, shown to people.", check=_line)] = ""
+    name: Annotated[str, Row("Name of this node, shown to people.", check=_line, live=True)] = ""
     provider: Annotated[
         str, Row("Company whose machines it runs on; copies are counted by it.", check=_line)
     ] = ""
@@ -124,6 +131,7 @@ class Settings:
         Row(
             "Number of the network (autonomous system) it is in, such as AS64500.",
             check=_matches("(AS[0-9]{1,10})?", "AS and a number"),
+            live=True,
         ),
     ] = ""
     domain: Annotated[
@@ -132,18 +140,29 @@ class Settings:
             "Domain of the names this node gives out (`name@domain`); empty takes the host of the"
             " first public address.",
             check=_domain,
+            live=True,
         ),
     ] = ""
     # Whom and what it takes.
+    operators: Annotated[
+        tuple[str, ...],
+        Row(
+            "Accounts that may do the operator's work once they sign in.",
+            high=64,
+            check=_matches("[0-9a-f]{64}", "an account, 64 hexadecimal digits in lower case"),
+            live=True,
+        ),
+    ] = ()
     registration: Annotated[
         str,
         Row(
             "Who may make this node their home: nobody, people with an invitation, anyone.",
             choices=("closed", "invite", "open"),
+            live=True,
         ),
     ] = "invite"
     policy_file: Annotated[
-        Path, Row("The rules at ingest; a relative path is inside the data folder.")
+        Path, Row("The rules at ingest; a relative path is inside the data folder.", live=True)
     ] = Path("policy.toml")
     horizon_days: Annotated[
         int,
@@ -171,7 +190,10 @@ class Settings:
         int, Row("Records in one commit.", unit="records", low=1, high=BATCH_RECORDS_MAX)
     ] = 1000
     streams_max: Annotated[
-        int, Row("Clients following the stream at once.", unit="streams", low=0, high=100_000)
+        int,
+        Row(
+            "Clients following the stream at once.", unit="streams", low=0, high=100_000, live=True
+        ),
     ] = 1000
     stream_queue_max: Annotated[
         int,
@@ -204,11 +226,21 @@ class Settings:
         ),
     ] = 4 * MIB
     # Requests.
+    monitors: Annotated[
+        tuple[str, ...],
+        Row(
+            "Addresses (or networks) that may read /readyz and /metrics without the operator's"
+            " token.",
+            high=64,
+            check=_network_of_addresses,
+            live=True,
+        ),
+    ] = ("127.0.0.0/8", "::1")
     request_bytes_max: Annotated[
         int, Row("Body of one request.", unit="bytes", low=RECORD_BYTES_MAX, high=256 * MIB)
     ] = 8 * MIB
     requests_active_max: Annotated[
-        int, Row("Requests being answered at once.", unit="requests", low=8, high=65_536)
+        int, Row("Requests being answered at once.", unit="requests", low=8, high=65_536, live=True)
     ] = 512
     requests_per_minute_max: Annotated[
         int,
@@ -246,10 +278,12 @@ class Settings:
             " X-Forwarded-For says who is charged.",
             high=64,
             check=_network_of_addresses,
+            live=True,
         ),
     ] = ()
     request_timeout_ms_max: Annotated[
-        int, Row("Time a client has to send a request.", unit="ms", low=1000, high=600_000)
+        int,
+        Row("Time a client has to send a request.", unit="ms", low=1000, high=600_000, live=True),
     ] = 30_000
     wait_timeout_ms_max: Annotated[
         int,
@@ -258,10 +292,12 @@ class Settings:
             unit="ms",
             low=0,
             high=600_000,
+            live=True,
         ),
     ] = 60_000
     page_records_max: Annotated[
-        int, Row("Records in one answer of a listing.", unit="records", low=10, high=1000)
+        int,
+        Row("Records in one answer of a listing.", unit="records", low=10, high=1000, live=True),
     ] = 200
     # The machine.
     signature_threads: Annotated[
@@ -271,13 +307,15 @@ class Settings:
         int, Row("Connections that read the database.", unit="threads", low=1, high=64)
     ] = 2
     log_level: Annotated[
-        str, Row("The least that is logged.", choices=("debug", "info", "warning", "error"))
+        str,
+        Row("The least that is logged.", choices=("debug", "info", "warning", "error"), live=True),
     ] = "info"
     log_format: Annotated[
         str,
         Row(
             "Form of the log: `auto` is for people on a terminal and JSON lines elsewhere.",
             choices=("auto", "console", "json"),
+            live=True,
         ),
     ] = "auto"
 
@@ -291,6 +329,11 @@ class Settings:
     def network_bytes(self) -> bytes:
         """The network as the 8 bytes that records carry."""
         return bytes.fromhex(self.network_id)
+
+    @property
+    def operator_accounts(self) -> frozenset[bytes]:
+        """The operators, as the 32 bytes of an account."""
+        return frozenset(map(bytes.fromhex, self.operators))
 
     @property
     def policy_path(self) -> Path:
