@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from aiohttp import web
 
 from ratoon_node.api import asked
-from ratoon_node.api.answers import answer
 from ratoon_node.api.ports import Services
-from ratoon_node.api.view import item_view
+from ratoon_node.api.view import answer_page
 from ratoon_node.timeline import walk
 from ratoon_node.timeline.walk import Cursor, Page
 
@@ -32,20 +30,22 @@ class Timelines:
     async def public(self, request: web.Request) -> web.Response:
         """What this node shows in public."""
         cursor, limit = asked.page(request, self._services)
-        return answer(page_view(await public_page(self._services, cursor, limit)))
+        make = partial(walk.network, cursor=cursor, limit=limit)
+        return await answer_page(request, self._services, make)
 
     async def home(self, request: web.Request) -> web.Response:
         """What `account` and those it follows posted: all of it public, so anyone may ask."""
         account = asked.id_in(request.query.get("account", ""), "account")
         cursor, limit = asked.page(request, self._services)
         make = partial(walk.home, account=account, cursor=cursor, limit=limit)
-        return answer(page_view(await self._services.sight.read(make)))
+        return await answer_page(request, self._services, make)
 
     async def by_author(self, request: web.Request) -> web.Response:
         """What one account posted."""
         account = asked.id_of_path(request)
         cursor, limit = asked.page(request, self._services)
-        return answer(page_view(await author_page(self._services, account, cursor, limit)))
+        make = partial(walk.by_author, account=account, cursor=cursor, limit=limit)
+        return await answer_page(request, self._services, make)
 
 
 async def public_page(services: Services, cursor: Cursor, limit: int) -> Page:
@@ -58,10 +58,3 @@ async def author_page(services: Services, account: bytes, cursor: Cursor, limit:
     """A page of one account's posts."""
     make = partial(walk.by_author, account=account, cursor=cursor, limit=limit)
     return await services.sight.read(make)
-
-
-def page_view(page: Page) -> dict[str, Any]:
-    """`items`; `next` goes on in the same direction (null: the end); `end` is where to go on
-    with `since` for what comes from now on.
-    """
-    return {"items": [item_view(item) for item in page.items], "next": page.next, "end": page.end}

@@ -115,3 +115,14 @@ def newest(db: sqlite3.Connection, accounts: Sequence[int], places: int) -> dict
         number, *rest = map(int, text.split(","))
         answer[number] = array("q", rest)
     return answer
+
+
+def profiles(db: sqlite3.Connection, accounts: Sequence[int]) -> dict[int, int]:
+    """The record of each account's profile, by the account's number; the newest of several."""
+    found = db.execute(
+        "SELECT account, record FROM json_each(?) AS wanted"
+        " JOIN pointer ON account = wanted.value AND kind = ? AND target = x''"
+        " ORDER BY created_ms, record",
+        (json.dumps(list(accounts)), kinds.PROFILE),
+    )
+    return dict(found.fetchall())

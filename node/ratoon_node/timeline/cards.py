@@ -15,7 +15,7 @@ import sqlite3
 from array import array
 from collections.abc import Iterable, Sequence
 from threading import Lock
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ratoon_node.policy.engine import Policy
 from ratoon_node.policy.verdict import Decision
@@ -25,6 +25,9 @@ from ratoon_node.timeline.recent import Recent
 from ratoon_protocol import kinds, record
 from ratoon_protocol.kinds import Lane
 from ratoon_protocol.record import Body, Record
+
+if TYPE_CHECKING:
+    from ratoon_node.timeline.faces import Face
 
 # Memory for cards: about 20,000 posts, the newest of as many authors as most people follow.
 CARDS_BYTES_MAX = 40 * 1024 * 1024
@@ -68,8 +71,8 @@ class Known:
         self.hosts = hosts
         #: The decision of lists and under which stamp it was made.
         self.judged: tuple[Stamp | None, Decision | None] = (None, None)
-        #: How readers are shown it, made by a layer above; None: not yet.
-        self.face: bytes | None = None
+        #: How it is called; None: nobody asked yet.
+        self.face: Face | None = None
 
 
 class Card:

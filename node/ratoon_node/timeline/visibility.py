@@ -110,8 +110,8 @@ class Viewer:
         cards: Cards | None = None,
     ) -> None:
         self._db = db
-        self._policy = policy
-        self._now_ms = now_ms
+        self.policy = policy
+        self.now_ms = now_ms
         self.end, unjudged = memory.moment(db)
         self.cards = cards if cards is not None else Cards(self.end)
         self._stamp = self.cards.stamp(policy, now_ms)
@@ -130,7 +130,7 @@ class Viewer:
             return self._of_stranger(account)
         stamp, decision = known.judged
         if stamp is not self._stamp:
-            decision = self._policy.account_decision(
+            decision = self.policy.account_decision(
                 account, known.hosts or (account,), self._stamp.now_ms
             )
             known.judged = (self._stamp, decision)
@@ -140,7 +140,7 @@ class Viewer:
         """As `of_account` for one who is not here, yet may be named and hosted."""
         if account not in self._strangers:
             nodes = read.hosts(self._db, account) or (account,)
-            decision = self._policy.account_decision(account, nodes, self._now_ms)
+            decision = self.policy.account_decision(account, nodes, self.now_ms)
             self._strangers[account] = decision
         return self._strangers[account]
 
@@ -263,7 +263,7 @@ class Viewer:
     def _of_links(self, links: tuple[str, ...]) -> Decision | None:
         known = self._stamp.domains
         if links not in known:
-            known[links] = self._policy.domain_decision(links, self._stamp.now_ms)
+            known[links] = self.policy.domain_decision(links, self._stamp.now_ms)
         return known[links]
 
 
