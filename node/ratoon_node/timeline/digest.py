@@ -40,7 +40,6 @@ RETRY_MS = 1000
 log = structlog.get_logger()
 
 
-
 class Seen(NamedTuple):
     """A record that changed, as it is now.
 
