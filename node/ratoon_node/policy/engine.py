@@ -59,6 +59,8 @@ class Policy:
             for name, value in rule.when._asdict().items()
             if value not in ((), None)
         )
+        #: Some entry is about an account or a node: else nobody needs to be looked up.
+        self.lists_accounts = self._lists.has_accounts
         self.accepted = Decision(Verdict.ACCEPT, "", "", self.version)
 
     @classmethod

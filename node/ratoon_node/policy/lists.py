@@ -137,6 +137,7 @@ class Lists:
         self._nodes = [table.nodes for table in tables if table.nodes]
         self._domains = [table.domains for table in tables if table.domains]
         self._words = [table.words for table in tables if table.words]
+        self.has_accounts = bool(self._accounts or self._nodes)
         self.has_domains = bool(self._domains)
         self.has_words = bool(self._words)
 
