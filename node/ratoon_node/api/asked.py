@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 from aiohttp import web
@@ -199,7 +199,7 @@ def query(request: web.Request, type_: type[T]) -> T:
     and `too_long` for one beyond its bounds.
     """
     given = request.query
-    names = _names(type_)
+    names = _names(cast(Any, type_))
     values: dict[str, Any] = {}
     for name, text in given.items():
         if name in values:

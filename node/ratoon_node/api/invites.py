@@ -10,7 +10,6 @@ from msgspec import Meta
 
 from ratoon_node.api import asked
 from ratoon_node.api.answers import answer
-from ratoon_node.api.operator import allowed
 from ratoon_node.api.ports import Services
 from ratoon_node.api.route import Access, Example, Route
 from ratoon_node.api.types import Count, Id, Ms
@@ -95,7 +94,7 @@ class Invites:
             Route(
                 "GET",
                 path,
-                allowed(self._services, self.invites),
+                self.invites,
                 "Invites, newest first.",
                 "operator",
                 answer=InviteList,
@@ -104,7 +103,7 @@ class Invites:
             Route(
                 "POST",
                 path,
-                allowed(self._services, self.invite),
+                self.invite,
                 "Make an invite.",
                 "operator",
                 body=NewInvite,
@@ -116,7 +115,7 @@ class Invites:
             Route(
                 "GET",
                 f"{one}/accounts",
-                allowed(self._services, self.guests),
+                self.guests,
                 "Who came by an invite.",
                 "operator",
                 answer=Guests,
@@ -126,7 +125,7 @@ class Invites:
             Route(
                 "DELETE",
                 one,
-                allowed(self._services, self.revoke),
+                self.revoke,
                 "Let nobody in by an invite any more.",
                 "operator",
                 answer=Revoked,

@@ -1,4 +1,4 @@
-"""`/v1/operator`: peers, lists and the policy file, for whoever runs the node.
+"""`/v1/operator`: peers and lists, for whoever runs the node.
 
 Allowed with the token that the node keeps in a file only its operator can read.
 """
@@ -7,62 +7,114 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 
 import msgspec
 from aiohttp import web
+from msgspec import Meta
 
 from ratoon_node.api import asked
-from ratoon_node.api.answers import answer, failure
-from ratoon_node.api.peers import peer_view
+from ratoon_node.api.answers import answer
+from ratoon_node.api.peers import PeerView, peer_fields, peer_view
 from ratoon_node.api.ports import Services
+from ratoon_node.api.route import Access, Example, Route
+from ratoon_node.api.types import Count, Id, Ms
 from ratoon_node.errors import NodeError
-from ratoon_node.policy.document import POLICY_BYTES_MAX, PolicyFileError
-from ratoon_node.policy.engine import Policy
-from ratoon_node.policy.lists import REASON_CHARS_MAX, ListEntry, Subject, spell_entity
+from ratoon_node.policy.lists import ListEntry, Subject, spell_entity
 from ratoon_node.policy.verdict import RULE_VERDICTS, Verdict
 from ratoon_node.store import listed
 from ratoon_protocol.errors import Code
 from ratoon_protocol.limits import LINE_BYTES_MAX, URL_BYTES_MAX
 
+# Why the node at an address cannot be added.
+MEETING = (
+    Code.BAD_ADDRESS,
+    Code.TIMEOUT,
+    Code.BAD_HANDSHAKE,
+    Code.WRONG_NETWORK,
+    Code.BLOCKED,
+    Code.CLOCK,
+    Code.UNSUPPORTED,
+)
 _VERDICTS = {verdict.word: verdict for verdict in RULE_VERDICTS}
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-def allowed(services: Services, handler: Handler) -> Handler:
-    """The handler, for whoever has the operator's token."""
-
-    async def checked(request: web.Request) -> web.StreamResponse:
-        if not is_operator(request, services):
-            raise NodeError(Code.UNAUTHORISED)
-        return await handler(request)
-
-    return checked
+Word = Literal["account", "node", "domain", "word"]
 
 
 class AddPeer(msgspec.Struct, forbid_unknown_fields=True):
     """A node by its address (it is called first), by its account, or both."""
 
-    address: str | None = None
-    node: str | None = None
-    provider: str | None = None
-    country: str | None = None
+    address: Annotated[str, Meta(max_length=URL_BYTES_MAX)] | None = None
+    node: Id | None = None
+    provider: Annotated[str, Meta(max_length=LINE_BYTES_MAX)] | None = None
+    country: Annotated[str, Meta(max_length=LINE_BYTES_MAX)] | None = None
+
+
+class KnownPeer(PeerView, kw_only=True):
+    """A node with what only the operator sees: where it was dialled, and how useful it was."""
+
+    address: str | None
+    linked_ms: Ms | None
+    useful: Count
+    faults: Count
+
+
+class KnownPeers(msgspec.Struct):
+    """Every node that is remembered."""
+
+    peers: list[KnownPeer]
+
+
+class Removed(msgspec.Struct):
+    """Which node was forgotten."""
+
+    node: Id
 
 
 class Block(msgspec.Struct, forbid_unknown_fields=True):
     """An entry of the operator's lists; the verdict `accept` is an allow."""
 
+    subject: Word
+    entity: Annotated[str, Meta(min_length=1, max_length=URL_BYTES_MAX)]
+    verdict: Literal["accept", "limit", "hold", "withhold"] = "withhold"
+    reason: Annotated[str, Meta(pattern="^[a-z0-9_-]{1,32}$")] = "blocked"
+    expires_ms: Ms | None = None
+
+
+class Blocked(msgspec.Struct):
+    """The entry as it is kept."""
+
     subject: str
     entity: str
-    verdict: str = "withhold"
-    reason: str = "blocked"
-    expires_ms: int | None = None
+    verdict: str
+
+
+class BlockView(msgspec.Struct):
+    """An entry of the lists, who made it and when."""
+
+    subject: str
+    entity: str
+    verdict: str
+    reason: str
+    expires_ms: Ms | None
+    made_by: str
+    at_ms: Ms
+
+
+class Blocks(msgspec.Struct):
+    """Every entry, newest first."""
+
+    blocks: list[BlockView]
 
 
 class Unblock(msgspec.Struct, forbid_unknown_fields=True):
     """Which entry to take off."""
+
+    subject: Word
+    entity: Annotated[str, Meta(min_length=1, max_length=URL_BYTES_MAX)]
+
+
+class Unblocked(msgspec.Struct):
+    """The entry that was taken off."""
 
     subject: str
     entity: str
@@ -75,42 +127,105 @@ class Operator:
         self._services = services
         self._turn = asyncio.Lock()
 
-    def routes(self) -> list[web.RouteDef]:
+    def routes(self) -> list[Route]:
         """The group's routes."""
+        return [*self._peer_routes(), *self._list_routes()]
+
+    def _peer_routes(self) -> list[Route]:
         return [
-            web.get("/v1/operator/peers", allowed(self._services, self.peers)),
-            web.post("/v1/operator/peers", allowed(self._services, self.add_peer)),
-            web.delete("/v1/operator/peers/{id}", allowed(self._services, self.remove_peer)),
-            web.get("/v1/operator/blocks", allowed(self._services, self.blocks)),
-            web.post("/v1/operator/blocks", allowed(self._services, self.block)),
-            web.post("/v1/operator/unblock", allowed(self._services, self.unblock)),
-            web.post("/v1/operator/policy", allowed(self._services, self.reload_policy)),
+            Route(
+                "GET",
+                "/v1/operator/peers",
+                self.peers,
+                "Known nodes, with what only the operator sees.",
+                "operator",
+                answer=KnownPeers,
+                access=Access.OPERATOR,
+            ),
+            Route(
+                "POST",
+                "/v1/operator/peers",
+                self.add_peer,
+                "Adds a node; with an address it is called and must prove its account.",
+                "operator",
+                body=AddPeer,
+                answer=PeerView,
+                status=201,
+                access=Access.OPERATOR,
+                codes=(*MEETING, Code.WRONG_ACCOUNT, Code.SELF_LINK),
+                example=Example(body={"node": "{node}", "provider": "North", "country": "NO"}),
+            ),
+            Route(
+                "DELETE",
+                "/v1/operator/peers/{id}",
+                self.remove_peer,
+                "Forgets a node.",
+                "operator",
+                answer=Removed,
+                access=Access.OPERATOR,
+                example=Example(path={"id": "{peer}"}),
+            ),
+        ]
+
+    def _list_routes(self) -> list[Route]:
+        return [
+            Route(
+                "GET",
+                "/v1/operator/blocks",
+                self.blocks,
+                "The entries of the operator's lists.",
+                "operator",
+                answer=Blocks,
+                access=Access.OPERATOR,
+            ),
+            Route(
+                "POST",
+                "/v1/operator/blocks",
+                self.block,
+                "Puts an entry on the lists; it hides what is stored from the next read on.",
+                "operator",
+                body=Block,
+                answer=Blocked,
+                status=201,
+                access=Access.OPERATOR,
+                example=Example(
+                    body={"subject": "domain", "entity": "bad.example", "reason": "spam"}
+                ),
+            ),
+            Route(
+                "POST",
+                "/v1/operator/unblock",
+                self.unblock,
+                "Takes an entry off the lists.",
+                "operator",
+                body=Unblock,
+                answer=Unblocked,
+                access=Access.OPERATOR,
+                codes=(Code.NOT_FOUND,),
+                example=Example(body={"subject": "domain", "entity": "{blocked}"}),
+            ),
         ]
 
     # --- peers ---------------------------------------------------------------------------
 
     async def peers(self, request: web.Request) -> web.Response:
         """Known nodes with what only the operator sees: addresses dialled and scores."""
-        views = []
-        for account, peer in self._services.node.roster.peers.items():
-            views.append(
-                peer_view(self._services, account)
-                | {"address": peer.address, "linked_ms": peer.linked_ms}
-                | {"useful": peer.useful, "faults": peer.faults}
+        views = [
+            KnownPeer(
+                **peer_fields(self._services, account),
+                address=peer.address,
+                linked_ms=peer.linked_ms,
+                useful=peer.useful,
+                faults=peer.faults,
             )
-        return answer({"peers": views})
+            for account, peer in self._services.node.roster.peers.items()
+        ]
+        return answer(KnownPeers(views))
 
     async def add_peer(self, request: web.Request) -> web.Response:
         """Add a node; with an address it is called and must prove its account."""
         form = await asked.json_body(request, self._services, AddPeer)
         node = self._services.node
-        for text, most in (
-            (form.address, URL_BYTES_MAX),
-            (form.provider, LINE_BYTES_MAX),
-            (form.country, LINE_BYTES_MAX),
-        ):
-            if text is not None and len(text.encode()) > most:
-                raise NodeError(Code.TOO_LONG)
         account = asked.id_in(form.node, "node") if form.node else None
         if form.address:
             met = await node.hub.meet(form.address)
@@ -135,24 +250,19 @@ class Operator:
                 raise NodeError(Code.NOT_FOUND)
             await node.ledger.remove_peer(account)
             await node.peers_changed()
-        return answer({"node": account.hex()})
+        return answer(Removed(account.hex()))
 
     # --- lists ---------------------------------------------------------------------------
 
     async def blocks(self, request: web.Request) -> web.Response:
         """The operator's entries."""
         rows = await self._services.node.db.read(listed.blocks)
-        return answer({"blocks": [_block_view(row) for row in rows]})
+        return answer(Blocks([_block_view(row) for row in rows]))
 
     async def block(self, request: web.Request) -> web.Response:
         """Put an entry on the lists; it hides what is stored from the next read on."""
         form = await asked.json_body(request, self._services, Block)
         subject, entity = _entity(form.subject, form.entity)
-        if form.verdict not in _VERDICTS:
-            words = f"verdict must be one of: {', '.join(_VERDICTS)}."
-            raise NodeError(Code.BAD_REQUEST, safe=words)
-        if not 0 < len(form.reason) <= REASON_CHARS_MAX or not form.reason.isprintable():
-            raise NodeError(Code.BAD_REQUEST, safe="reason must be one short word.")
         now_ms = self._services.node.runtime.clock.now_ms()
         entry = ListEntry(
             subject,
@@ -166,7 +276,7 @@ class Operator:
         async with self._turn:
             await self._services.node.ledger.block(entry)
             await self._services.node.roster.load()
-        return answer({"subject": subject.value, "entity": entity, "verdict": form.verdict}, 201)
+        return answer(Blocked(subject.value, entity, form.verdict), 201)
 
     async def unblock(self, request: web.Request) -> web.Response:
         """Take an entry off the lists."""
@@ -177,34 +287,12 @@ class Operator:
                 raise NodeError(Code.NOT_FOUND)
             await self._services.node.roster.load()
         self._review()
-        return answer({"subject": subject.value, "entity": entity})
+        return answer(Unblocked(subject.value, entity))
 
     def _review(self) -> None:
         """Undo what stands no longer, behind the answer: a large store takes a while."""
         node = self._services.node
         node.runtime.spawn(node.gate.review(), "operator.review")
-
-    # --- policy --------------------------------------------------------------------------
-
-    async def reload_policy(self, request: web.Request) -> web.Response:
-        """Read the policy file again: all of it takes effect, or nothing does."""
-        node = self._services.node
-        path = node.settings.policy_path
-        async with self._turn:
-            entries = await node.db.read(_entries)
-            try:
-                policy = await node.runtime.signatures.run(_parse, path, entries)
-            except PolicyFileError as error:
-                node.metrics.policy_reloads.labels("refused").inc()
-                problems = [problem._asdict() for problem in error.problems]
-                first = str(error.problems[0])
-                words = f"{path.name} has errors, nothing was changed. {first}"
-                return failure(NodeError(Code.BAD_REQUEST, safe=words), problems=problems)
-            node.gate.policy = policy
-            node.metrics.policy_reloads.labels("done").inc()
-            await node.roster.load()
-        self._review()
-        return answer({"policy": policy.version})
 
 
 def is_operator(request: web.Request, services: Services) -> bool:
@@ -218,31 +306,6 @@ def is_operator(request: web.Request, services: Services) -> bool:
     return bool(expected) and scheme.lower() == "bearer" and fits
 
 
-def _parse(path: Path, entries: list[ListEntry]) -> Policy:
-    """The file's rules; no file means none. Runs in a worker thread."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(POLICY_BYTES_MAX + 1)
-    except FileNotFoundError:
-        data = b""
-    return Policy.parse(data, entries)
-
-
-def _entries(db: Any) -> list[ListEntry]:
-    return [
-        ListEntry(
-            Subject(row.subject),
-            row.entity,
-            Verdict(row.verdict),
-            row.reason,
-            row.expires_ms,
-            row.made_by,
-            row.at_ms,
-        )
-        for row in listed.blocks(db)
-    ]
-
-
 def _entity(subject: str, entity: str) -> tuple[Subject, str]:
     try:
         found = Subject(subject)
@@ -251,5 +314,5 @@ def _entity(subject: str, entity: str) -> tuple[Subject, str]:
         raise NodeError(Code.BAD_REQUEST, safe=f"{subject[:16]}: {error}"[:200]) from None
 
 
-def _block_view(row: listed.BlockRow) -> dict[str, Any]:
-    return row._asdict() | {"verdict": Verdict(row.verdict).word}
+def _block_view(row: listed.BlockRow) -> BlockView:
+    return BlockView(**(row._asdict() | {"verdict": Verdict(row.verdict).word}))

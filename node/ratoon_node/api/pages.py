@@ -11,7 +11,7 @@ from aiohttp import web
 from ratoon_node.api import asked
 from ratoon_node.api.accounts import profile_view
 from ratoon_node.api.html import Content, Markup, document, element
-from ratoon_node.api.peers import node_view
+from ratoon_node.api.peers import NodeView, node_view
 from ratoon_node.api.ports import Services
 from ratoon_node.api.records import find
 from ratoon_node.api.style import STYLE, STYLE_PATH
@@ -81,7 +81,7 @@ class Pages:
         page = await public_page(self._services, cursor, POSTS_SHOWN)
         names = await self._names(page.items)
         node = await node_view(self._services)
-        title = node["name"] or "A Ratoon node"
+        title = node.name or "A Ratoon node"
         body: list[Content] = [
             element("h1", title, dir="auto"),
             element(
@@ -304,31 +304,31 @@ _VERDICTS = {
 }
 
 
-def _rules(node: Mapping[str, Any]) -> Markup:
+def _rules(node: NodeView) -> Markup:
     """The rules by name; their conditions would be a manual for those they are meant for."""
-    if not node["rules"]:
+    if not node.rules:
         words = "No rules of content are set. The operator may block accounts, nodes and words."
         return element("p", words, class_="card quiet")
     rows = [
         (
-            element("dt", rule["id"]),
-            element("dd", f"{_VERDICTS[rule['then']]} ({rule['reason']})"),
+            element("dt", rule.id),
+            element("dd", f"{_VERDICTS[rule.then]} ({rule.reason})"),
         )
-        for rule in node["rules"]
+        for rule in node.rules
     ]
     return element("dl", rows, class_="facts card")
 
 
-def _facts(node: Mapping[str, Any]) -> Markup:
+def _facts(node: NodeView) -> Markup:
     rows = [
-        ("Account", element("span", node["account"], class_="mark")),
-        ("New people", f"This node {_REGISTRATION[node['registration']]}."),
-        ("Provider", node["provider"] or "not stated"),
-        ("Country", node["country"] or "not stated"),
-        ("Records", f"{node['records']:,}"),
-        ("Open links", str(node["peers"])),
-        ("Keeps posts", f"{node['horizon_days']} days" if node["horizon_days"] else "for ever"),
-        ("Software", node["software"]),
+        ("Account", element("span", node.account, class_="mark")),
+        ("New people", f"This node {_REGISTRATION[node.registration]}."),
+        ("Provider", node.provider or "not stated"),
+        ("Country", node.country or "not stated"),
+        ("Records", f"{node.records:,}"),
+        ("Open links", str(node.peers)),
+        ("Keeps posts", f"{node.horizon_days} days" if node.horizon_days else "for ever"),
+        ("Software", node.software),
     ]
     pairs = [(element("dt", key), element("dd", value, dir="auto")) for key, value in rows]
     return element("dl", pairs, class_="facts card")
