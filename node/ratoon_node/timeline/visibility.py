@@ -144,11 +144,6 @@ class Viewer:
             self._strangers[account] = decision
         return self._strangers[account]
 
-    @property
-    def lists_accounts(self) -> bool:
-        """Whether lists say something of anybody."""
-        return self._policy.lists_accounts
-
     # --- records -------------------------------------------------------------------------
 
     def look_at(self, numbers: Sequence[int]) -> list[Item | Masked | None]:

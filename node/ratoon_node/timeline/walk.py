@@ -107,25 +107,31 @@ def readable(found: object, in_public: bool) -> bool:
     return not in_public or found.verdict < PUBLIC_HIDDEN_FROM
 
 
+def _any(item: Item, place: Place) -> bool:
+    return True
+
+
 def page(
     viewer: Viewer,
     walk: Iterator[Place],
     limit: int,
     in_public: bool = False,
     end: int | None = None,
+    wanted: Callable[[Item, Place], bool] = _any,
 ) -> Page:
     """The next readable records of a walk. `end`: how far its index is, if not the journal's."""
     end = viewer.end if end is None else end
     items: list[Item] = []
     looked_at = 0
     while True:
-        wanted = min(limit - len(items), LOOKED_AT_MAX - looked_at)
-        part = list(islice(walk, wanted))
-        for found in viewer.look_at([place.n for place in part]):
-            if isinstance(found, Item) and readable(found, in_public):
+        most = min(limit - len(items), LOOKED_AT_MAX - looked_at)
+        part = list(islice(walk, most))
+        seen = viewer.look_at([place.n for place in part])
+        for place, found in zip(part, seen, strict=True):
+            if isinstance(found, Item) and readable(found, in_public) and wanted(found, place):
                 items.append(found)
         looked_at += len(part)
-        if len(part) < wanted:
+        if len(part) < most:
             return Page(items, None, end)
         if len(items) == limit or looked_at == LOOKED_AT_MAX:
             return Page(items, part[-1].position, end)
