@@ -1,0 +1,158 @@
+"""The chapter of the digest that keeps the words of posts and people, and who cleans up behind it.
+
+Of a post its texts as they are read now are kept (text, warning, descriptions of pictures, options
+of a poll) and marks (see `terms`); of a person the name and the bio of the profile and the handles.
+What is limited is not kept. Words whose record was deleted must leave the files too: the chapter
+marks their table, and `Cleaner` merges it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+from ratoon_node.policy.verdict import Verdict
+from ratoon_node.runtime import Clock, Spawn
+from ratoon_node.store import read, words
+from ratoon_node.store.db import Db
+from ratoon_node.store.rows import Bytes, Row
+from ratoon_node.store.words import Texts, Words
+from ratoon_node.timeline import terms
+from ratoon_node.timeline.digest import Digest, Seen, body_of
+from ratoon_protocol import bodies, kinds
+from ratoon_protocol.record import Body
+from ratoon_protocol.status import Status
+
+# Pause before the log is cut again while a reader still needs it, or after the disk refused.
+RETRY_MS = 200
+_KEPT_KINDS = frozenset({kinds.PROFILE, kinds.IDENTITY})
+
+
+class WordChapter:
+    """See `digest.Chapter`."""
+
+    def take(self, db: sqlite3.Connection, seen: Sequence[Seen], now_ms: int) -> None:
+        """Replace the words of these records."""
+        gone = words.replace(db, Words.POSTS, [(one.n, _of_post(one)) for one in seen])
+        if gone:
+            words.note_erased(db, Words.POSTS, gone & _erased(seen))
+        self._take_people(db, seen)
+
+    def _take_people(self, db: sqlite3.Connection, seen: Sequence[Seen]) -> None:
+        """Whoever's profile or head is among what changed, as both are now."""
+        changed = {
+            one.row.account for one in seen if one.row is not None and one.row.kind in _KEPT_KINDS
+        }
+        numbers = [one.n for one in seen if one.row is None or one.row.kind == kinds.PROFILE]
+        if numbers:
+            changed |= words.people_of_profiles(db, numbers)
+        if not changed:
+            return
+        gone = words.replace(db, Words.PEOPLE, [(n, _keep_person(db, n)) for n in sorted(changed)])
+        # An older profile's bytes are erased with its successor; a handle given up is nobody's.
+        words.note_erased(db, Words.PEOPLE, gone)
+
+
+def _erased(seen: Iterable[Seen]) -> set[int]:
+    """Posts of whose words some may be nowhere else now: they or edits of theirs lost bytes."""
+    found: set[int] = set()
+    losers = {
+        one.account
+        for one in seen
+        if one.row is not None
+        and one.row.kind == kinds.EDIT
+        and one.row.bytes_state is not Bytes.HERE
+    }
+    for one in seen:
+        row = one.row
+        lost = row is None or row.kind != kinds.POST or row.bytes_state is not Bytes.HERE
+        if lost or one.account in losers:
+            found.add(one.n)
+    return found
+
+
+def _of_post(one: Seen) -> Texts:
+    row, body = one.row, one.body
+    if row is None or body is None or row.kind != kinds.POST:
+        return None
+    if row.disposition >= Verdict.LIMIT:
+        return None
+    text = post_document(row.account, row.created_ms, body)
+    return (text,) if text else None
+
+
+def post_document(account: int, created_ms: int, body: Body) -> str:
+    """What is kept of a post to be searched; `account` is this store's number."""
+    marks = [terms.author_mark(account), *terms.day_marks(created_ms)]
+    marks += dict.fromkeys(terms.tag_mark(tag) for tag in bodies.tags(kinds.POST, body))
+    if "lang" in body:
+        marks += terms.language_marks(body["lang"])
+    texts = [body["text"], body.get("warning", "")]
+    texts += [picture["alt"] for picture in bodies.media(kinds.POST, body)]
+    texts += body.get("poll", {}).get("options", ())
+    return terms.document(texts, marks)
+
+
+def _keep_person(db: sqlite3.Connection, n: int) -> Texts:
+    """The words of an account as it is now; notes whether it has any, and from which profile."""
+    id_ = read.account_id(db, n)
+    profile = read.current(db, n, kinds.PROFILE)
+    body = _shown_profile(profile)
+    names, lines = [*read.handles(db, id_)], []
+    if body is not None:
+        names.insert(0, body["name"])
+        lines = [body["bio"], *(part for row in body.get("fields", ()) for part in row)]
+    name, bio = terms.document(names), terms.document(lines)
+    account = read.account(db, id_)
+    if account is None or account.vanished_ms is not None or not (name or bio):
+        words.forget_person(db, n)
+        return None
+    words.keep_person(db, n, profile.n if profile is not None and body is not None else None)
+    return name, bio
+
+
+def _shown_profile(profile: Row | None) -> Body | None:
+    if profile is None or profile.status is not Status.LIVE or profile.disposition >= Verdict.LIMIT:
+        return None
+    return body_of(profile) if profile.bytes_state is Bytes.HERE else None
+
+
+class Cleaner:
+    """Merges tables that still have words which are gone everywhere else, then cuts the log.
+
+    While one table is merged the digest stands still, because what it adds would begin the merge
+    again; everybody else writes between the slices.
+    """
+
+    def __init__(self, db: Db, digest: Digest, clock: Clock, spawn: Spawn) -> None:
+        self._db = db
+        self._digest = digest
+        self._clock = clock
+        self._spawn = spawn
+
+    def start(self) -> None:
+        """Begin with what an earlier run has left."""
+        self._spawn(self._run(), "timeline.cleaner")
+
+    async def _run(self) -> None:
+        while True:
+            position = self._digest.position
+            try:
+                await self.clean()
+            except sqlite3.OperationalError:  # a full disk, a lock: the digest says so too
+                await self._clock.sleep_ms(RETRY_MS)
+                continue
+            await self._digest.reached(position + 1)
+
+    async def clean(self) -> None:
+        """Return once no file has a word that was to be gone when this was called."""
+        for shard in await self._db.read(words.erased):
+            async with self._digest.still:
+                while await self._db.write(partial(words.merge_slice, shard=shard)):
+                    await self._clock.sleep_ms(0)
+        while await self._db.read(words.uncut):
+            if await self._db.checkpoint():
+                await self._db.write(words.note_cut)
+            else:
+                await self._clock.sleep_ms(RETRY_MS)
