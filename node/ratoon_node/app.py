@@ -15,6 +15,7 @@ from ratoon_node.fanout import Fanout
 from ratoon_node.ingest.gate import Gate, GateLimits
 from ratoon_node.ingest.ledger import Ledger
 from ratoon_node.ingest.registry import Registry
+from ratoon_node.ingest.sessions import ReadMarks, Sessions
 from ratoon_node.operate.own import Description, Keys, OwnAccount
 from ratoon_node.peering.dialer import Dialer
 from ratoon_node.peering.hub import Hub, HubLimits
@@ -29,7 +30,12 @@ from ratoon_node.runtime import Runtime
 from ratoon_node.store.db import Db
 from ratoon_node.telemetry import Metrics
 from ratoon_node.timeline.digest import Chapter, Digest
+from ratoon_node.timeline.listings import Listings
 from ratoon_node.timeline.naming import Names as NameChapter
+from ratoon_node.timeline.notices import Bells, Happenings, Notices
+from ratoon_node.timeline.references import References
+from ratoon_node.timeline.trends import TrendChapter, Trends
+from ratoon_node.timeline.words import Cleaner, WordChapter
 from ratoon_protocol.limits import VOUCHED_MAX
 
 _HOME_OPEN = {"closed": 0, "invite": 1, "open": 2}
@@ -45,6 +51,8 @@ class Node:
     gate: Gate
     ledger: Ledger
     registry: Registry
+    sessions: Sessions
+    read_marks: ReadMarks
     fanout: Fanout
     own: OwnAccount
     roster: Roster
@@ -55,7 +63,13 @@ class Node:
     names: Names
     transport: Transport
     digest: Digest
+    bells: Bells
+    happenings: Happenings
+    cleaner: Cleaner
+    trends: Trends
     metrics: Metrics
+    #: Told to end: nothing new is begun.
+    stopping: bool = False
 
     async def start(self) -> None:
         """Bring the node up: the gate first, then its own account, then whom it knows."""
@@ -66,6 +80,9 @@ class Node:
         self.roster.start()
         await self.sets.start(self.gate.admission.nodes)
         await self.digest.start()
+        self.happenings.start()
+        self.cleaner.start()
+        self.trends.start()
         self.receipts.start()
         self.hub.start()
         self.dialer.start()
@@ -74,6 +91,13 @@ class Node:
     async def peers_changed(self) -> None:
         """Whom the operator added is another list now: let them in, and vouch for them."""
         await self.roster.load()
+        await self.own.describe(self.description())
+
+    async def take_settings(self, settings: Settings) -> None:
+        """Live by other settings from now on; only those that are live may differ."""
+        self.settings = settings
+        self.registry.domain = settings.name_domain
+        self.sessions.operators = settings.operator_accounts
         await self.own.describe(self.description())
 
     def description(self) -> Description:
@@ -113,9 +137,26 @@ def _hub_limits(settings: Settings) -> HubLimits:
     )
 
 
-def _chapters(own: bytes) -> list[Chapter]:
+def _chapters(own: bytes, bells: Bells) -> list[Chapter]:
     """Every family of derived tables."""
-    return [NameChapter(own)]
+    return [
+        References(),
+        Listings(own),
+        WordChapter(),
+        TrendChapter(),
+        NameChapter(own),
+        Notices(own, bells),
+    ]
+
+
+def _count_crashes(runtime: Runtime, metrics: Metrics) -> None:
+    tell = runtime.spawner.crashed
+
+    def crashed(task: str, error: BaseException) -> None:
+        metrics.task_crashes.labels(task).inc()
+        tell(task, error)
+
+    runtime.spawner.crashed = crashed
 
 
 def assemble(
@@ -130,6 +171,7 @@ def assemble(
     """Wire a node on an open store. Without a `lookup` no domain is asked about names."""
     clock, spawn, rng = runtime.clock, runtime.spawn, runtime.random
     metrics = Metrics(__version__)
+    _count_crashes(runtime, metrics)
     fanout = Fanout()
     gate = Gate(
         db=db,
@@ -145,6 +187,15 @@ def assemble(
     )
     ledger = Ledger(db, gate, clock)
     registry = Registry(db, clock, keys.account, settings.name_domain)
+    sessions = Sessions(
+        db,
+        clock,
+        rng,
+        settings.network_bytes,
+        keys.account,
+        settings.operator_accounts,
+        lambda: gate.policy,
+    )
     own = OwnAccount(keys, gate, db, clock, rng)
     roster = Roster(keys.account, db, gate, ledger, fanout, clock, spawn)
     sets = Sets(db, fanout, spawn)
@@ -181,7 +232,9 @@ def assemble(
         rng,
         settings.accept_private_addresses,
     )
-    digest = Digest(db, fanout, clock, spawn, _chapters(keys.account))
+    bells = Bells()
+    digest = Digest(db, fanout, clock, spawn, _chapters(keys.account, bells))
+    digest.observers.append(bells.ring)
     return Node(
         settings,
         runtime,
@@ -189,6 +242,8 @@ def assemble(
         gate,
         ledger,
         registry,
+        sessions,
+        ReadMarks(db, clock),
         fanout,
         own,
         roster,
@@ -199,5 +254,9 @@ def assemble(
         names,
         transport,
         digest,
+        bells,
+        Happenings(keys.account, db, clock, spawn, bells),
+        Cleaner(db, digest, clock, spawn),
+        Trends(db, clock, spawn, lambda: gate.policy),
         metrics,
     )

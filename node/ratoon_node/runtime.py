@@ -132,7 +132,8 @@ class Spawner:
     """
 
     def __init__(self, crashed: Crashed = log_crash) -> None:
-        self._crashed = crashed
+        #: Told of every task that ended in an exception.
+        self.crashed = crashed
         self._tasks: dict[asyncio.Task[Any], None] = {}
         self._closing = False
 
@@ -151,7 +152,7 @@ class Spawner:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         del self._tasks[task]
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._crashed(task.get_name(), error)
+            self.crashed(task.get_name(), error)
 
     async def cancel_all(self) -> None:
         """Cancel every task, and return when all have ended (but the one that calls this)."""

@@ -133,10 +133,6 @@ class _Libraries(logging.Handler):
 _SIZES = (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000)
 # From a cached read to a client that gives up.
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-# From one small message to a full copy.
-_BYTES = (100, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8)
-# Round trips of one reconciliation.
-_ROUNDS = (1, 2, 3, 4, 6, 8, 12, 20)
 
 
 class _Rows:
@@ -200,9 +196,6 @@ class Metrics:
         self.ingest_commit_seconds = row.histogram(
             "ingest_commit_seconds", "Time to make a batch durable.", _SECONDS
         )
-        self.policy_verdicts = row.counter(
-            "policy_verdicts", "Verdicts of this node's rules.", "verdict"
-        )
         self.policy_reloads = row.counter("policy_reloads", "Reloads of the rules.", "result")
         self.journal_entries = row.gauge("journal_entries", "Number of the newest journal entry.")
         self.journal_lag_entries = row.gauge(
@@ -215,23 +208,10 @@ class Metrics:
     def _links(self, row: _Rows) -> None:
         """Other nodes, and what is exchanged with them."""
         self.links = row.gauge("links", "Open links.", "direction")
-        self.links_opened = row.counter("links_opened", "Attempts at links.", "direction", "code")
         self.links_closed = row.counter("links_closed", "Links that ended, by reason.", "code")
-        self.link_bytes = row.counter("link_bytes", "Bytes over links, encrypted.", "direction")
-        self.link_frames = row.counter("link_frames", "Frames over links.", "direction", "frame")
-        self.link_queue_bytes = row.gauge("link_queue_bytes", "Bytes waiting to be sent.")
-        self.link_queue_drops = row.counter("link_queue_drops", "Queues dropped for a slow peer.")
-        self.wanted_records = row.gauge(
-            "wanted_records", "Records known of whose bytes are wanted."
-        )
-        self.wanted_fetched = row.counter("wanted_fetched", "Wanted records asked for.", "result")
         self.clock_skew_seconds = row.gauge(
             "clock_skew_seconds", "How far the median of the peers' clocks is ahead of this one."
         )
-        self.receipts = row.counter("receipts", "Receipts of other nodes.", "code")
-        self.reconciliations = row.counter("reconciliations", "Reconciliations.", "scope", "result")
-        self.reconcile_rounds = row.histogram("reconcile_rounds", "Round trips of one.", _ROUNDS)
-        self.reconcile_bytes = row.histogram("reconcile_bytes", "Bytes of one, both ways.", _BYTES)
 
     def _api(self, row: _Rows) -> None:
         """People and their programs."""

@@ -183,11 +183,11 @@ def test_each_attribute_is_its_metric():
 def test_all_three_kinds_show_what_was_counted():
     metrics = Metrics("0")
     metrics.links.labels("in").set(4)
-    metrics.wanted_records.set_function(lambda: 17)
+    metrics.journal_entries.set_function(lambda: 17)
     metrics.ingest_commit_seconds.observe(0.003)
     text = metrics.text().decode()
     assert 'ratoon_links{direction="in"} 4.0' in text
-    assert "ratoon_wanted_records 17.0" in text
+    assert "ratoon_journal_entries 17.0" in text
     assert 'ratoon_ingest_commit_seconds_bucket{le="0.0025"} 0.0' in text
     assert 'ratoon_ingest_commit_seconds_bucket{le="0.005"} 1.0' in text
     assert "process_resident_memory_bytes" in text

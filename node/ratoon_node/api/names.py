@@ -191,8 +191,7 @@ class Names:
 
     async def finger(self, request: web.Request) -> web.Response:
         """What WebFinger says of a name."""
-        query = asked.query(request, FingerQuery)
-        handle = self._resource(query.resource)
+        handle = self._resource(request.query.get("resource", ""))
         account = (await self._holder(handle)).hex()
         base = self._base(request)
         page, api = f"{base}/@{account}", f"{base}/v1/accounts/{account}"
@@ -209,7 +208,10 @@ class Names:
         return web.Response(body=to_json(view), content_type=JRD_TYPE, headers=_OPEN)
 
     def _resource(self, resource: str) -> Handle:
-        """The handle of a name here that a resource is about. Raises `NodeError`."""
+        """The handle of a name here that a resource is about. Raises `NodeError`.
+
+        Parameters are taken as RFC 7033 has them: unknown ones are nothing, `rel` may be repeated.
+        """
         scheme, _, rest = resource.partition(":")
         if scheme.lower() == "acct":
             handle = parse_handle(rest)

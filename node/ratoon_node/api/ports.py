@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,7 +18,9 @@ from ratoon_node.policy.naming import Handle
 from ratoon_node.runtime import Runtime
 from ratoon_node.store.db import Db
 from ratoon_node.telemetry import Metrics
+from ratoon_node.timeline.digest import Digest
 from ratoon_node.timeline.feed import Feed
+from ratoon_node.timeline.trends import Trends
 from ratoon_node.timeline.visibility import Sight
 from ratoon_protocol.introduction import Side
 from ratoon_protocol.kinds import Scope
@@ -198,8 +200,25 @@ class NeighbourLike(Protocol):
         ...
 
 
+class ErrandsLike(Protocol):
+    """Fetching single records from peers."""
+
+    def due(self, ids: Iterable[bytes]) -> list[bytes]:
+        """Those of `ids` that may be asked for now."""
+        ...
+
+    async def fetch(self, ids: Sequence[bytes]) -> None:
+        """Ask for records; returns when they are here, nobody has them, or time is up."""
+        ...
+
+
 class HubLike(Protocol):
     """The links of this node."""
+
+    @property
+    def errands(self) -> ErrandsLike:
+        """Fetches what readers miss."""
+        ...
 
     @property
     def neighbours(self) -> Mapping[bytes, NeighbourLike]:
@@ -315,6 +334,11 @@ class NodeParts(Protocol):
         ...
 
     @property
+    def digest(self) -> Digest:
+        """What keeps the derived tables."""
+        ...
+
+    @property
     def receipts(self) -> ReceiptsLike:
         """Who holds what was published here."""
         ...
@@ -327,6 +351,11 @@ class NodeParts(Protocol):
     @property
     def hub(self) -> HubLike:
         """Its links."""
+        ...
+
+    @property
+    def trends(self) -> Trends:
+        """What many speak of now."""
         ...
 
     async def peers_changed(self) -> None:

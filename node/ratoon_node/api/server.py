@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Callable, Iterable
 
 from aiohttp import web
 
@@ -14,6 +15,7 @@ from ratoon_node.api.guard import Guard
 from ratoon_node.api.health import Health
 from ratoon_node.api.invites import Invites
 from ratoon_node.api.names import Names
+from ratoon_node.api.notifications import Notifications
 from ratoon_node.api.openapi import Document
 from ratoon_node.api.operator import Operator
 from ratoon_node.api.pages import Pages
@@ -23,10 +25,14 @@ from ratoon_node.api.publish import Publishing
 from ratoon_node.api.rate import Room, allowances
 from ratoon_node.api.records import Records
 from ratoon_node.api.registration import Registrations
+from ratoon_node.api.reload import Reloader, Reloads
 from ratoon_node.api.route import Handler, Route
 from ratoon_node.api.sessions import Sessions
+from ratoon_node.api.stopping import Stopping
 from ratoon_node.api.stream import Streams
 from ratoon_node.api.timelines import Timelines
+from ratoon_node.config import Settings
+from ratoon_node.runtime import timeout_ms
 from ratoon_node.timeline.feed import Feed
 from ratoon_node.timeline.visibility import Sight
 
@@ -34,15 +40,23 @@ from ratoon_node.timeline.visibility import Sight
 LINGER_SECONDS = 1.0
 # An idle connection is kept for this long: longer than a client's pause between two pages.
 KEEP_ALIVE_SECONDS = 30.0
+# Clients of streams get this long to answer a goodbye.
+GOODBYES_MS_MAX = 1000
 # Request line and header lines: far above what the API needs.
 LINE_BYTES_MAX = 8190
 
+#: How a running node takes other settings: for whoever gets the signal.
+RELOADER = web.AppKey("reloader", Reloader)
+
+#: Every route of an application, as its group describes it.
+ROUTES = web.AppKey("routes", tuple[Route, ...])
 
 GROUPS = (
     Publishing,
     Records,
     Registrations,
     Sessions,
+    Notifications,
     Accounts,
     Timelines,
     Peers,
@@ -60,8 +74,12 @@ def make_app(
     *,
     operator_token: str,
     routes: Iterable[Route | web.RouteDef] = (),
+    fresh_settings: Callable[[], Settings] | None = None,
 ) -> web.Application:
-    """The application of one node. `routes` are added to its own (the link's endpoint)."""
+    """The application of one node. `routes` are added to its own (the link's endpoint).
+
+    `fresh_settings` reads the settings anew for a reload; see `RELOADER`.
+    """
     clock = node.runtime.clock
     sight = Sight(node.db, clock, lambda: node.gate.policy)
     feed = Feed(node.db, node.fanout, clock, lambda: node.gate.policy)
@@ -74,23 +92,34 @@ def make_app(
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await guard.answer(request, handler)
 
-    app = web.Application(middlewares=[guarded])
+    stopping = Stopping(lambda: node.stopping)
+
+    @web.middleware
+    async def told(request: web.Request, handler: Handler) -> web.StreamResponse:
+        return await stopping.answer(request, handler)
+
+    app = web.Application(middlewares=[told, guarded])
+    app[RELOADER] = reloader = Reloader(node, fresh_settings)
     streams = Streams(services)
-    groups = [*(group(services) for group in GROUPS), streams]
+    groups = [*(group(services) for group in GROUPS), Reloads(services, reloader), streams]
     whole = [_defined(route) for group in groups for route in group.routes()]
     whole += [_defined(route) for route in routes]
     document = Document(whole, node.settings)
-    guard.mount(app, [*whole, document.route])
+    app[ROUTES] = (*whole, document.route)
+    guard.mount(app, app[ROUTES])
 
     async def start_feed(_: web.Application) -> None:
         await feed.start()
         node.runtime.spawn(feed.run(), "api.feed")
 
-    async def close_streams(_: web.Application) -> None:
-        await streams.close()
+    async def end(_: web.Application) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with timeout_ms(GOODBYES_MS_MAX):
+                await streams.close()
+        await stopping.end()
 
     app.on_startup.append(start_feed)
-    app.on_shutdown.append(close_streams)
+    app.on_shutdown.append(end)
     return app
 
 
@@ -105,7 +134,6 @@ def _defined(route: Route | web.RouteDef) -> Route:
         "",
         query=dict,
         holds=route.path in ("/v1/stream", "/v1/link"),
-        always=route.path in ("/healthz", "/livez", "/readyz", "/metrics"),
     )
 
 

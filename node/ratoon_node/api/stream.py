@@ -96,8 +96,10 @@ class Streams:
 
     async def close(self) -> None:
         """Tell every client that this node is going away."""
-        for socket in list(self._open):
-            await socket.close(code=1001, message=Code.SHUTDOWN.value.encode())
+        words = Code.SHUTDOWN.value.encode()
+        await asyncio.gather(
+            *(socket.close(code=1001, message=words) for socket in list(self._open))
+        )
 
 
 class _Stream:

@@ -1,4 +1,4 @@
-"""`ratoon run`, `init` and `config`: the node of this machine."""
+"""`ratoon run`, `init`, `config` and `reload`: the node of this machine."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ratoon_node.cli import say
-from ratoon_node.cli.flags import Json, with_settings
-from ratoon_node.config import Config, example_toml, toml_value
+from ratoon_node.cli.flags import DataDir, Json, with_settings
+from ratoon_node.config import TABLE, Config, example_toml, toml_value
 
 if TYPE_CHECKING:
     from ratoon_node.operate.folder import Folder
@@ -19,6 +19,7 @@ def register(app: typer.Typer) -> None:
     app.command()(run)
     app.command()(init)
     app.command()(config)
+    app.command()(reload)
 
 
 @with_settings
@@ -28,7 +29,22 @@ def run(config: Config) -> None:
 
     from ratoon_node.cli.serve import serve
 
-    uvloop.run(serve(config.settings, lambda words: print(words, flush=True)))
+    uvloop.run(serve(config, lambda words: print(words, flush=True)))
+
+
+def reload(data_dir: DataDir = None, json_: Json = False) -> None:
+    """Have the running node read its settings and rules anew: all of them, or none."""
+    from ratoon_node.cli.places import operator
+
+    found = operator(data_dir).send("POST", "/v1/operator/reload")
+    if json_:
+        say.result(found)
+        return
+    say.line(f"in force: rules version {found['policy']}")
+    for name in found["changed"]:
+        say.line(f"  changed   {name}")
+    for name in found["restart"]:
+        say.line(f"  {name} changes at the next start")
 
 
 @with_settings
@@ -117,7 +133,8 @@ def config(
             say.line(f"{row.name} = {toml_value(row.value)}  # {row.source}")
             if explain:
                 allowed = f" ({row.allowed})" if row.allowed else ""
-                say.line(f"    {row.doc}{allowed} Default: {toml_value(row.default)}")
+                live = " live" if TABLE[row.name].live else ""
+                say.line(f"    {row.doc}{allowed}{live} Default: {toml_value(row.default)}")
 
 
 def _json_value(value: object) -> object:

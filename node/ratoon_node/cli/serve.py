@@ -14,13 +14,15 @@ from collections.abc import Callable
 
 from aiohttp import WSCloseCode, web
 
-from ratoon_node.api.server import make_app, make_runner
+from ratoon_node.api.reload import Reloader
+from ratoon_node.api.server import RELOADER, make_app, make_runner
 from ratoon_node.app import Node, assemble, read_policy
 from ratoon_node.cli.say import called, fail, terminal, words_grid
-from ratoon_node.config import Settings
+from ratoon_node.config import Config, Settings
 from ratoon_node.operate.folder import Folder
 from ratoon_node.operate.own import Keys
-from ratoon_node.operate.supervisor import READY, STOPPING, tell_supervisor
+from ratoon_node.operate.supervisor import READY, STOPPING, keep_watch, tell_supervisor
+from ratoon_node.peering.lookup import DomainLookup
 from ratoon_node.peering.wire import LINK_PATH, SocketTransport, accept
 from ratoon_node.policy.document import PolicyFileError
 from ratoon_node.runtime import SystemClock, system_runtime
@@ -28,8 +30,9 @@ from ratoon_node.store.db import AioDb
 from ratoon_node.telemetry import configure_log
 from ratoon_protocol import phrase
 
-# Requests under way get this long to end once the node was told to stop.
-SHUTDOWN_S_MAX = 10.0
+# What is under way, streams and links get this long together once the node was told to stop; then
+# tasks are ended and the store is closed, all of it within five seconds.
+SHUTDOWN_S_MAX = 4.0
 # Connections the kernel holds until they are accepted.
 BACKLOG = 1024
 
@@ -95,11 +98,13 @@ def open_keys(folder: Folder, settings: Settings) -> Keys:
     return keys
 
 
-async def serve(settings: Settings, say: Callable[[str], None]) -> None:
+async def serve(config: Config, say: Callable[[str], None]) -> None:
     """Run a node until SIGTERM or SIGINT. Raises `CommandError` or `FolderError` at the start.
 
-    `say` is given the one line that tells where it serves.
+    SIGHUP has it read settings and rules anew. `say` is given the one line that tells where it
+    serves.
     """
+    settings = config.settings
     os.umask(0o077)  # what a node keeps is its owner's alone
     stop = _told_to_stop()
     folder = Folder(settings.data_dir)
@@ -110,7 +115,7 @@ async def serve(settings: Settings, say: Callable[[str], None]) -> None:
             node = await open_node(settings, folder, open_keys(folder, settings))
             try:
                 await node.start()
-                await _answer(node, folder, listening, say, stop)
+                await _answer(node, config, folder, listening, say, stop)
             finally:
                 await node.close()
     finally:
@@ -140,9 +145,10 @@ async def open_node(settings: Settings, folder: Folder, keys: Keys) -> Node:
         fail(f"{settings.policy_path}: {error}")
     runtime = system_runtime(signature_threads=settings.signature_threads)
     transport = SocketTransport(settings.accept_private_addresses)
+    lookup = DomainLookup(settings.accept_private_addresses)
     db = await AioDb.open(folder.store, settings.readers)
     try:
-        return assemble(settings, runtime, db, keys, policy, transport)
+        return assemble(settings, runtime, db, keys, policy, transport, lookup)
     except BaseException:
         await db.close()  # its threads would keep the process alive
         raise
@@ -169,13 +175,26 @@ class LinkDoor:
         return response
 
     async def close(self, _: web.Application) -> None:
-        """End the links, so that the process need not wait for them."""
+        """Say goodbye on all links and end those that came in: the process waits for none."""
+        await self._node.hub.close()
         for response in list(self._open):
             await response.close(code=WSCloseCode.GOING_AWAY)
 
 
+def _take_hangups(node: Node, reloader: Reloader) -> None:
+    """Have SIGHUP reload settings and rules, and any reload the form of the log."""
+    now_ms = node.runtime.clock.now_ms
+    reloader.took = lambda settings: configure_log(
+        settings.log_level, settings.log_format, sys.stderr, now_ms
+    )
+    asyncio.get_running_loop().add_signal_handler(
+        signal.SIGHUP, lambda: node.runtime.spawn(reloader.reload_told(), "serve.reload")
+    )
+
+
 async def _answer(
     node: Node,
+    config: Config,
     folder: Folder,
     listening: socket.socket,
     say: Callable[[str], None],
@@ -183,22 +202,30 @@ async def _answer(
 ) -> None:
     """Serve requests until told to stop."""
     door = LinkDoor(node)
-    app = make_app(node, operator_token=folder.make_operator_token(), routes=[door.route()])
-    app.on_shutdown.append(door.close)
+    app = make_app(
+        node,
+        operator_token=folder.make_operator_token(),
+        routes=[door.route()],
+        fresh_settings=lambda: config.again().settings,
+    )
+    app.on_shutdown.insert(0, door.close)
     runner = make_runner(app)
     await runner.setup()
     try:
         await web.SockSite(runner, listening).start()
         url = address_of(listening)
         folder.note_serving(url, node.own.account)
+        _take_hangups(node, app[RELOADER])
+        node.runtime.spawn(keep_watch(node.runtime.clock), "serve.watch")
         tell_supervisor(READY)
         say(
             f"Serving at {url} · open it in a browser, or in a second terminal:"
             f" {called()} account new"
         )
         await stop.wait()
-        tell_supervisor(STOPPING)
     finally:
+        node.stopping = True
+        tell_supervisor(STOPPING)
         folder.stopped()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SHUTDOWN_S_MAX):

@@ -8,8 +8,9 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -187,6 +188,8 @@ class Config:
     settings: Settings
     sources: Mapping[str, str]
     file: Path | None
+    #: Reads flags, variables and file again. Raises `ConfigError`.
+    again: Callable[[], Config]
 
     def explain(self) -> list[Explained]:
         """Every setting with its value and its source, in the order of the table."""
@@ -236,7 +239,7 @@ def load(
     problems += _together(settings)
     if problems:
         raise ConfigError(problems)
-    return Config(settings, sources, path)
+    return Config(settings, sources, path, partial(load, flags=flags, environ=environ, file=file))
 
 
 def _nearest(name: str) -> str:

@@ -24,9 +24,11 @@ def example_toml() -> str:
     parts = [
         "# Settings of a Ratoon node. Take the sign off a line to change it.\n"
         f"# A flag (--port) wins over a variable ({ENV_PREFIX}PORT), a variable over this file.\n"
+        "# A running node takes what is marked `live` at `ratoon reload`, the rest at its start.\n"
     ]
     for name, setting in TABLE.items():
         words = f"{setting.doc} ({setting.allowed})" if setting.allowed else setting.doc
+        words += " live" if setting.live else ""
         doc = textwrap.fill(words, 98, initial_indent="# ", subsequent_indent="# ")
         parts.append(f"{doc}\n#{name} = {toml_value(setting.default)}\n")
     return "\n".join(parts)

@@ -62,7 +62,7 @@ async def test_too_many_requests_are_told_when_to_come_back(tmp_path: Path) -> N
             assert (response.status, body["error"]["code"]) == (429, "rate")
             assert 0 < body["error"]["retry_ms"] <= 12_001
             assert int(response.headers["Retry-After"]) in (12, 13)
-        assert (await place.get("/healthz"))[0] == 200
+        assert (await place.get("/livez"))[0] == 200
         assert (await place.operate("GET", "/blocks"))[0] == 200
 
 
@@ -91,7 +91,7 @@ async def test_requests_at_once_are_bounded_and_a_crash_says_nothing(tmp_path: P
         await entered.wait()
         status, body = await place.get("/v1/node")
         assert (status, body["error"]["code"]) == (503, "busy")
-        assert (await place.get("/healthz"))[0] == 200
+        assert (await place.get("/livez"))[0] == 200
         leave.set()
         for status, body in await asyncio.gather(*waiting):
             words = "Something went wrong on this node."

@@ -104,7 +104,7 @@ async def test_what_a_node_says_of_itself(tmp_path: Path) -> None:
         )
         status, body = await place.get("/v1/replication")
         assert [scope["scope"] for scope in body["scopes"]] == ["log", "state", "window"]
-        assert (await place.get("/healthz"))[0] == (await place.get("/readyz"))[0] == 200
+        assert (await place.get("/livez"))[0] == (await place.get("/readyz"))[0] == 200
         async with place.http.get(place.url + "/metrics") as response:
             assert "ratoon_requests_total" in await response.text()
         headers = {"X-Forwarded-For": "203.0.113.9"}
