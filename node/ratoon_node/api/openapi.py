@@ -36,12 +36,14 @@ SAMPLES: Mapping[str, str] = {
     "account": "a3" * 32,
     "other": "b4" * 32,
     "node": "c5" * 32,
+    "peer": "c5" * 32,
     "key": "d6" * 32,
     "list": "e7" * 32,
     "tag": "herons",
     "name": "ann",
     "handle": "ann@node.example",
     "word": "heron",
+    "blocked": "bad.example",
 }
 
 _ABOUT = """\
@@ -197,12 +199,20 @@ def _in_query(route: Route, schemas: _Schemas) -> Iterator[dict[str, Any]]:
 
 def _exemplified(parameter: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     if parameter["name"] in given:
-        parameter["example"] = filled(given[parameter["name"]], SAMPLES)
+        parameter |= _example(given[parameter["name"]])
     return parameter
 
 
+def _example(value: Any) -> dict[str, Any]:
+    """The example for a reader; what only a signer can make up is left out."""
+    try:
+        return {"example": filled(value, SAMPLES)}
+    except KeyError:
+        return {}
+
+
 def filled(value: Any, words: Mapping[str, str]) -> Any:
-    """An example with its words in braces put in."""
+    """An example with its words in braces put in. Raises KeyError for one that has no words."""
     if isinstance(value, str):
         return _IN_PATH.sub(lambda found: words[found[1]], value)
     if isinstance(value, Mapping):
@@ -216,8 +226,8 @@ def _body(route: Route, schemas: _Schemas) -> dict[str, Any]:
     content: dict[str, Any] = {type_: {"schema": {"type": "string"}} for type_ in route.takes}
     if route.body is not None:
         content[JSON_TYPE] = {"schema": schemas.of(route.body)}
-        if route.example.body is not None and not isinstance(route.example.body, bytes):
-            content[JSON_TYPE]["example"] = filled(route.example.body, SAMPLES)
+        if route.example.body is not None:
+            content[JSON_TYPE] |= _example(route.example.body)
     return {"required": True, "content": content}
 
 

@@ -32,6 +32,7 @@ class Site:
     http: aiohttp.ClientSession
     clock: Clock
     port: int
+    app: web.Application
 
     def person(self, seed: int) -> Person:
         return person(self.node.settings.network_bytes, random.Random(seed), self.clock)
@@ -83,6 +84,6 @@ async def site(
         port = runner.addresses[0][1]
         try:
             async with aiohttp.ClientSession() as http:
-                yield Site(node, f"http://127.0.0.1:{port}", http, clock, port)
+                yield Site(node, f"http://127.0.0.1:{port}", http, clock, port, app)
         finally:
             await runner.cleanup()
