@@ -1,4 +1,4 @@
-"""A node in a process of its own: `python -m tests.bench.child FOLDER`.
+"""A node in a process of its own: `python -m tests.bench.child FOLDER [NOW_MS]`.
 
 It prints where it serves, then answers each line of input with a line; both are JSON. It ends
 when its input does.
@@ -16,6 +16,7 @@ import secrets
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,23 +28,32 @@ from ratoon_node.api.server import make_app, make_runner
 from ratoon_node.app import Node, assemble
 from ratoon_node.config import Settings
 from ratoon_node.ingest.submission import Origin, Way
+from ratoon_node.operate.folder import KEYS, STORE
 from ratoon_node.operate.own import Keys, make_keys
 from ratoon_node.peering.wire import LINK_PATH, SocketTransport, accept
 from ratoon_node.policy.engine import Policy
-from ratoon_node.runtime import system_runtime
+from ratoon_node.runtime import SystemClock, system_runtime
 from ratoon_node.store.db import AioDb
 from ratoon_node.store.rows import What
 from ratoon_protocol import kinds
 from ratoon_protocol.kinds import Scope
 from tests.bench.corpus import read_authors
 
-STORE = "node.sqlite"
-
 Command = Callable[..., Awaitable[dict[str, Any]]]
 
 
+class SetClock(SystemClock):
+    """The machine's clock, set to another time."""
+
+    def __init__(self, now_ms: int) -> None:
+        self._ahead_ms = now_ms - super().now_ms()
+
+    def now_ms(self) -> int:
+        return super().now_ms() + self._ahead_ms
+
+
 def _keys(folder: Path, settings: Settings) -> Keys:
-    path = folder / "keys.json"
+    path = folder / KEYS
     if not path.exists():
         rng = random.SystemRandom()
         now_ms = time.time_ns() // 1_000_000
@@ -52,14 +62,18 @@ def _keys(folder: Path, settings: Settings) -> Keys:
 
 
 @contextlib.asynccontextmanager
-async def _serving(folder: Path) -> AsyncIterator[tuple[Node, str]]:
+async def _serving(folder: Path, now_ms: int | None) -> AsyncIterator[tuple[Node, str]]:
     settings = Settings(
         data_dir=folder,
         provider=folder.name,
         requests_per_minute_max=0,
+        records_per_minute_max=0,
+        entries_per_minute_max=0,
         accept_private_addresses=True,
     )
     runtime = system_runtime(signature_threads=settings.signature_threads)
+    if now_ms is not None:
+        runtime = replace(runtime, clock=SetClock(now_ms))
     db = await AioDb.open(folder / STORE, settings.readers)
     transport = SocketTransport(private=True)
     keys = _keys(folder, settings)
@@ -134,12 +148,12 @@ def _of_process(file: str, name: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(name + ":"))
 
 
-async def _main(folder: Path) -> None:
+async def _main(folder: Path, now_ms: int | None) -> None:
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    async with _serving(folder) as (node, url):
+    async with _serving(folder, now_ms) as (node, url):
         commands = Commands(node, folder)
         print(json.dumps({"url": url, "pid": os.getpid()}), flush=True)
         while line := await asyncio.to_thread(sys.stdin.readline):
@@ -149,4 +163,4 @@ async def _main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(_main(Path(sys.argv[1])))
+    uvloop.run(_main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else None))
