@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -174,9 +174,8 @@ def _composed(
 
 def page_json(db: sqlite3.Connection, viewer: Viewer, page: Page) -> bytes:
     """A page as `Timeline` says, put together from what each item and account already is."""
-    authors = faces(db, viewer, dict.fromkeys(item.account for item in page.items))
+    accounts = faces_json(db, viewer, dict.fromkeys(item.account for item in page.items))
     items = b",".join(map(item_json, page.items))
-    accounts = b",".join(map(_face_json, authors.values()))
     following = b"null" if page.next is None else b"%d" % page.next
     return b'{"items":[%b],"next":%b,"end":%d,"accounts":{%b}}' % (
         items,
@@ -184,6 +183,11 @@ def page_json(db: sqlite3.Connection, viewer: Viewer, page: Page) -> bytes:
         page.end,
         accounts,
     )
+
+
+def faces_json(db: sqlite3.Connection, viewer: Viewer, accounts: Iterable[bytes]) -> bytes:
+    """What stands between the braces of `accounts`: each as `Named` says."""
+    return b",".join(map(_face_json, faces(db, viewer, accounts).values()))
 
 
 def _face_json(face: Face) -> bytes:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import structlog
@@ -96,6 +96,8 @@ class Digest:
         self._moved = asyncio.Event()
         #: Held by whoever needs the derived tables to stay as they are for a moment.
         self.still = asyncio.Lock()
+        #: Called after each slice that is on disk.
+        self.observers: list[Callable[[], None]] = []
         #: Everything up to this line is in the derived tables.
         self.position = 0
 
@@ -153,6 +155,8 @@ class Digest:
         async with self.still:
             self.position, more = await self._db.write(take)
         self._moved.set()
+        for observer in self.observers:
+            observer()
         return more
 
     async def _sweep(self) -> bool:

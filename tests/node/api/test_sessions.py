@@ -79,10 +79,14 @@ async def test_one_or_all_sessions_end(tmp_path: Path) -> None:
         assert [(await whoami(place, one))[0] for one in (second, third, other)] == [401, 401, 200]
 
 
+def everything(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
 async def test_sessions_survive_a_restart_and_no_token_is_on_disk(tmp_path: Path) -> None:
     async with site(tmp_path) as place:
         token = await signed_in(place, await member(place.node, 2))
-    files = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    files = everything(tmp_path)
     assert token.encode() not in files
     assert bytes.fromhex(token) not in files
     async with site(tmp_path) as place:
