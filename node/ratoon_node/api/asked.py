@@ -13,6 +13,7 @@ from aiohttp import web
 from ratoon_node.api.answers import JSON_TYPE
 from ratoon_node.api.ports import Services
 from ratoon_node.api.rate import ITEMS_PER_REQUEST, Pool, client_of
+from ratoon_node.api.types import PageQuery
 from ratoon_node.errors import NodeError
 from ratoon_node.timeline.walk import Cursor
 from ratoon_protocol.errors import Code
@@ -148,6 +149,24 @@ def page(request: web.Request, services: Services) -> tuple[Cursor, int]:
     if "since" in request.query:
         return Cursor(number(request, "since", 0, INT_MAX), newest_first=False), limit
     return Cursor(number(request, "before", INT_MAX, INT_MAX)), limit
+
+
+def cursor_of(query: PageQuery, services: Services) -> tuple[Cursor, int]:
+    """Where a page begins and how many items it has. Raises `NodeError`."""
+    limit = limit_of(query.limit, services)
+    if query.before is not None and query.since is not None:
+        raise NodeError(Code.BAD_REQUEST, safe="Say before or since, not both.")
+    if query.since is not None:
+        return Cursor(query.since, newest_first=False), limit
+    return Cursor(INT_MAX if query.before is None else query.before), limit
+
+
+def limit_of(limit: int | None, services: Services, default: int = LIMIT_DEFAULT) -> int:
+    """How many items, within what the operator set. Raises `NodeError(out_of_range)`."""
+    most = services.node.settings.page_records_max
+    if limit is not None and limit > most:
+        raise NodeError(Code.OUT_OF_RANGE, safe=f"limit must be from 1 to {most}.")
+    return min(default, most) if limit is None else limit
 
 
 def wants(request: web.Request, type_: str) -> bool:

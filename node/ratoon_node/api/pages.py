@@ -15,7 +15,7 @@ from ratoon_node.api.peers import NodeView, node_view
 from ratoon_node.api.ports import Services
 from ratoon_node.api.records import find
 from ratoon_node.api.style import STYLE, STYLE_PATH
-from ratoon_node.api.timelines import author_page, public_page
+from ratoon_node.api.timelines import author_page, network_page
 from ratoon_node.api.words import account_path, mark, moment, record_path, words
 from ratoon_node.errors import ANSWERS, NodeError
 from ratoon_node.policy.verdict import Verdict
@@ -78,7 +78,7 @@ class Pages:
     async def front(self, request: web.Request) -> web.Response:
         """The node, its rules, and what was posted last."""
         cursor, _ = asked.page(request, self._services)
-        page = await public_page(self._services, cursor, POSTS_SHOWN)
+        page = await network_page(self._services, cursor, POSTS_SHOWN)
         names = await self._names(page.items)
         node = await node_view(self._services)
         title = node.name or "A Ratoon node"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from ratoon_node.api.rate import Allowances, Room
+from ratoon_node.api.rate import Allowances, Places, Room
 from ratoon_node.config import Settings
 from ratoon_node.fanout import Fanout
 from ratoon_node.ingest.gate import Gate
@@ -373,3 +373,4 @@ class Services:
     rates: Allowances
     bodies: Room
     operator_token: str
+    streams: Places = field(default_factory=Places)

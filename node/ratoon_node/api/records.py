@@ -1,46 +1,152 @@
-"""`/v1/records/{id}`: one record, as JSON or as it was signed."""
+"""`/v1/records/{id}`: one record, as JSON or as it was signed; many by their ids; versions."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
+from functools import partial
+from typing import Annotated
 
+import msgspec
 from aiohttp import web
+from msgspec import Meta
 
 from ratoon_node.api import asked
-from ratoon_node.api.answers import RECORD_TYPE, answer, binary, failure
+from ratoon_node.api.answers import JSON_TYPE, RECORD_TYPE, answer, binary, failure, to_json
+from ratoon_node.api.fetching import bring
 from ratoon_node.api.ports import Services
-from ratoon_node.api.view import item_view, masked_view
+from ratoon_node.api.route import Example, Route
+from ratoon_node.api.threads import Missing, missing_view
+from ratoon_node.api.types import Id
+from ratoon_node.api.view import Named, Shown, faces_json, item_json, item_view, masked_view
 from ratoon_node.errors import NodeError
-from ratoon_node.store import listed
+from ratoon_node.store import references
+from ratoon_node.timeline.thread import Placeholder, look
 from ratoon_node.timeline.visibility import Item, Masked, Viewer
 from ratoon_protocol import kinds
 from ratoon_protocol.errors import Code
-from ratoon_protocol.kinds import Scope
 
 #: A header is here and its content was not kept: the words of the code, but not its status.
 _NO_CONTENT = frozenset({Code.SUPERSEDED, Code.WANTED, Code.HELD})
+#: What becomes of records that are not shown.
+_HIDDEN = (
+    Code.NOT_FOUND,
+    Code.GONE,
+    Code.REVOKED,
+    Code.CAPPED,
+    Code.HELD,
+    Code.WITHHELD,
+    Code.LEGAL,
+    Code.SUPERSEDED,
+    Code.WANTED,
+    Code.INVALID,
+    Code.DROPPED,
+)
+#: Records asked for by id in one request.
+READ_IDS_MAX = 100
+
+
+class ReadBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Which records."""
+
+    ids: Annotated[list[Id], Meta(min_length=1, max_length=READ_IDS_MAX)]
+
+
+class ReadAnswer(msgspec.Struct):
+    """Records in the order asked for, null for those that cannot be read: `missing` says why."""
+
+    items: list[Shown | None]
+    missing: list[Missing]
+    accounts: dict[str, Named]
+
+
+class VersionsAnswer(msgspec.Struct):
+    """A post as it was written, and every edit of it that is kept, in the order of their dates."""
+
+    items: list[Shown]
 
 
 class Records:
-    """Routes to single records."""
+    """Routes to records by their ids."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    def routes(self) -> list[web.RouteDef]:
+    def routes(self) -> list[Route]:
         """The group's routes."""
-        return [web.get("/v1/records/{id}", self.record)]
+        about = Example(path={"id": "{post}"})
+        return [
+            Route(
+                "GET",
+                "/v1/records/{id}",
+                self.record,
+                "One record; what is not shown is answered with the code why",
+                "records",
+                answer=Shown,
+                media=(RECORD_TYPE,),
+                codes=_HIDDEN,
+                example=about,
+            ),
+            Route(
+                "POST",
+                "/v1/records/read",
+                self.read,
+                "Records by their ids, in the order asked for",
+                "records",
+                body=ReadBody,
+                answer=ReadAnswer,
+                example=Example(body={"ids": ["{post}"]}),
+            ),
+            Route(
+                "GET",
+                "/v1/records/{id}/versions",
+                self.versions,
+                "A post as it was first written, and its edits",
+                "records",
+                answer=VersionsAnswer,
+                codes=_HIDDEN,
+                example=about,
+            ),
+        ]
 
     async def record(self, request: web.Request) -> web.Response:
         """A record by its id. `Accept: application/vnd.ratoon.record` gives the signed bytes."""
         id_ = asked.id_of_path(request)
-        found = await find(self._services, id_)
+        found = await self._find(request, id_)
         if isinstance(found, Masked):
-            status = 404 if found.code in _NO_CONTENT else None
-            return failure(NodeError(found.code), status, record=masked_view(id_, found))
+            return _hidden(id_, found)
         if asked.wants(request, RECORD_TYPE):
             return binary(found.record.encode(), RECORD_TYPE)
         return answer(item_view(found))
+
+    async def _find(self, request: web.Request, id_: bytes) -> Item | Masked:
+        """As `find`; peers are asked for what is not here."""
+        try:
+            return await find(self._services, id_)
+        except NodeError:
+            if not await bring(request, self._services, [id_]):
+                raise
+        return await find(self._services, id_)
+
+    async def read(self, request: web.Request) -> web.Response:
+        """Many records: bookmarks, and whatever else a client has ids of."""
+        wanted = await asked.json_body(request, self._services, ReadBody)
+        make = partial(_read, ids=[bytes.fromhex(id_) for id_ in wanted.ids])
+        data, items = await self._services.sight.read(make)
+        return binary(data, JSON_TYPE, items)
+
+    async def versions(self, request: web.Request) -> web.Response:
+        """The history of a post (R-85)."""
+        id_ = asked.id_of_path(request)
+        found = await self._services.sight.read(partial(_versions, id_=id_))
+        if isinstance(found, Masked):
+            return _hidden(id_, found)
+        return answer({"items": found})
+
+
+def _hidden(id_: bytes, found: Masked) -> web.Response:
+    status = 404 if found.code in _NO_CONTENT else None
+    return failure(NodeError(found.code), status, record=masked_view(id_, found))
 
 
 async def find(services: Services, id_: bytes) -> Item | Masked:
@@ -48,16 +154,41 @@ async def find(services: Services, id_: bytes) -> Item | Masked:
 
     What is private is not found: whoever may read it asks in another way.
     """
-    node = services.node
-    policy, now_ms = node.gate.policy, node.runtime.clock.now_ms()
+    return await services.sight.read(partial(_find, id_=id_))
 
-    def look(db: sqlite3.Connection) -> Item | Masked | None:
-        one = listed.listed_id(db, id_)
-        if one is None or kinds.kind_class(one.row.kind).scope is Scope.PRIVATE:
-            return None
-        return Viewer(db, policy, now_ms).look(one)
 
-    found = await node.db.read(look)
-    if found is None:
+def _find(db: sqlite3.Connection, viewer: Viewer, id_: bytes) -> Item | Masked:
+    found = look(db, viewer, [id_])[id_]
+    if isinstance(found, Item):
+        return found
+    if found.masked is None:
         raise NodeError(Code.NOT_FOUND)
+    return found.masked
+
+
+def _read(db: sqlite3.Connection, viewer: Viewer, ids: Sequence[bytes]) -> tuple[bytes, int]:
+    """As `ReadAnswer` says."""
+    found = look(db, viewer, list(dict.fromkeys(ids)))
+    items = [one for one in found.values() if isinstance(one, Item)]
+    missing = [missing_view(one) for one in found.values() if isinstance(one, Placeholder)]
+    texts = {one.id: item_json(one) for one in items}
+    data = b'{"items":[%b],"missing":%b,"accounts":{%b}}' % (
+        b",".join(texts.get(id_, b"null") for id_ in ids),
+        to_json(missing),
+        faces_json(db, viewer, dict.fromkeys(one.account for one in items)),
+    )
+    return data, len(ids)
+
+
+def _versions(
+    db: sqlite3.Connection, viewer: Viewer, id_: bytes
+) -> list[dict[str, object]] | Masked:
+    """The versions that can be read, as JSON has them. Raises `NodeError(not_found)`."""
+    post = _find(db, viewer, id_)
+    if isinstance(post, Masked):
+        return post
+    found = [item_view(Item(post.card, post.verdict, None))]
+    if post.record.header.kind == kinds.POST:
+        edits = viewer.look_at(references.versions(db, post.card.n, id_))
+        found += [item_view(one) for one in edits if isinstance(one, Item)]
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Iterable
 
@@ -11,6 +12,7 @@ from ratoon_node.api import asked
 from ratoon_node.api.accounts import Accounts
 from ratoon_node.api.bundle import Bundles
 from ratoon_node.api.connection import Runner
+from ratoon_node.api.events import Events
 from ratoon_node.api.guard import Guard
 from ratoon_node.api.health import Health
 from ratoon_node.api.invites import Invites
@@ -27,10 +29,13 @@ from ratoon_node.api.records import Records
 from ratoon_node.api.registration import Registrations
 from ratoon_node.api.reload import Reloader, Reloads
 from ratoon_node.api.route import Handler, Route
+from ratoon_node.api.search import Search
 from ratoon_node.api.sessions import Sessions
 from ratoon_node.api.stopping import Stopping
 from ratoon_node.api.stream import Streams
+from ratoon_node.api.threads import Threads
 from ratoon_node.api.timelines import Timelines
+from ratoon_node.api.trends import TrendRoutes
 from ratoon_node.config import Settings
 from ratoon_node.runtime import timeout_ms
 from ratoon_node.timeline.feed import Feed
@@ -59,6 +64,9 @@ GROUPS = (
     Notifications,
     Accounts,
     Timelines,
+    Threads,
+    Search,
+    TrendRoutes,
     Peers,
     Operator,
     Invites,
@@ -82,7 +90,7 @@ def make_app(
     """
     clock = node.runtime.clock
     sight = Sight(node.db, clock, lambda: node.gate.policy)
-    feed = Feed(node.db, node.fanout, clock, lambda: node.gate.policy)
+    feed = Feed(node.db, node.fanout, sight, node.own.account)
     rates = allowances(node.settings)
     bodies = Room(max(asked.BODIES_BYTES_MAX, node.settings.request_bytes_max))
     services = Services(node, sight, feed, rates, bodies, operator_token)
@@ -100,8 +108,8 @@ def make_app(
 
     app = web.Application(middlewares=[told, guarded])
     app[RELOADER] = reloader = Reloader(node, fresh_settings)
-    streams = Streams(services)
-    groups = [*(group(services) for group in GROUPS), Reloads(services, reloader), streams]
+    streams, events = Streams(services), Events(services)
+    groups = [*(group(services) for group in GROUPS), Reloads(services, reloader), streams, events]
     whole = [_defined(route) for group in groups for route in group.routes()]
     whole += [_defined(route) for route in routes]
     document = Document(whole, node.settings)
@@ -115,7 +123,7 @@ def make_app(
     async def end(_: web.Application) -> None:
         with contextlib.suppress(TimeoutError):
             async with timeout_ms(GOODBYES_MS_MAX):
-                await streams.close()
+                await asyncio.gather(streams.close(), events.close())
         await stopping.end()
 
     app.on_startup.append(start_feed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
 from ratoon_protocol.limits import INT_MAX
@@ -19,3 +20,16 @@ Position = Annotated[int, Meta(ge=0, le=INT_MAX, description="a place in a timel
 Ms = Annotated[int, Meta(ge=0, le=INT_MAX, description="milliseconds since 1970 UTC")]
 #: Number of something.
 Count = Annotated[int, Meta(ge=0, le=INT_MAX)]
+
+
+#: Items of one answer: at most this many, and at most what the operator set.
+LIMIT_MAX = 1000
+Limit = Annotated[int, Meta(ge=1, le=LIMIT_MAX, description="items of one answer, at most")]
+
+
+class PageQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Which page: below a position with the newest first, or above one with the oldest first."""
+
+    before: Position | None = None
+    since: Position | None = None
+    limit: Limit | None = None

@@ -285,6 +285,11 @@ class Exchange:
         async with self._gets:
             await self._answer_to(lambda: self.link.session.get(ids), promised)
 
+    async def bring(self, ids: Sequence[bytes]) -> None:
+        """Ask for records; returns when they were taken in."""
+        await self.fetch(ids)
+        await self.settled()
+
     async def find(self, by: int, name: bytes) -> None:
         """Ask for an account's log, by its id or an account key; returns when it was taken in."""
         async with self._gets:

@@ -27,6 +27,7 @@ from ratoon_node.peering.challenges import Challenges
 from ratoon_node.peering.clocks import Clocks
 from ratoon_node.peering.conduct import FAULTS_MAX, Conduct, Deferred, room_for
 from ratoon_node.peering.entry import may_serve
+from ratoon_node.peering.errands import Errands
 from ratoon_node.peering.exchange import Exchange
 from ratoon_node.peering.gossip import Gossip
 from ratoon_node.peering.link import Link
@@ -139,6 +140,7 @@ class Hub:
         self.serve = Serve(own.account, own.network, db, lambda: gate.policy, clock)
         self._replies = Replies(own.account, db, sets, self.serve, clock)
         self._challenges = Challenges(own.network, db, ledger, roster, clock, rng)
+        self.errands = Errands(self.neighbours, clock)  # for what readers miss
         self._wants = Wants(self.neighbours, db, ledger, clock, spawn)
         self._gossip = Gossip(
             own.account,

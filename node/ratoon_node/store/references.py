@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from ratoon_node.store.listed import Place
 from ratoon_node.store.read import IDS_PER_QUERY_MAX
+from ratoon_protocol.limits import EDIT_VERSIONS_MAX
 
 
 class Reference(NamedTuple):
@@ -230,6 +231,33 @@ def numbers_by_id(db: sqlite3.Connection, ids: Sequence[bytes]) -> dict[bytes, i
         sql = f"SELECT id, n FROM record WHERE id IN ({','.join('?' * len(part))})"
         found.update(db.execute(sql, part))
     return found
+
+
+def unlisted(db: sqlite3.Connection, ids: Sequence[bytes]) -> list[bytes]:
+    """Those of `ids` that are no readable post which refers to something."""
+    listed: set[bytes] = set()
+    for start in range(0, len(ids), IDS_PER_QUERY_MAX):
+        part = ids[start : start + IDS_PER_QUERY_MAX]
+        found = db.execute(
+            "SELECT record.id FROM record CROSS JOIN reference ON reference.record = record.n"
+            f" WHERE record.id IN ({','.join('?' * len(part))})",
+            part,
+        )
+        listed.update(id_ for (id_,) in found)
+    return [id_ for id_ in ids if id_ not in listed]
+
+
+def versions(db: sqlite3.Connection, post: int, id_: bytes) -> list[int]:
+    """Numbers of the edits of a post by its own account, in the order of their dates: at most as
+    many as are kept (R-85), and those whose bytes are no longer here.
+    """
+    found = db.execute(
+        "SELECT record.n FROM edit CROSS JOIN record ON record.n = edit.record"
+        " WHERE edit.post = ? AND record.account = (SELECT account FROM record WHERE n = ?)"
+        " ORDER BY record.created_ms DESC, record.id DESC LIMIT ?",
+        (id_, post, EDIT_VERSIONS_MAX + 1),
+    )
+    return [number for (number,) in found][::-1]
 
 
 def root_of(db: sqlite3.Connection, id_: bytes) -> bytes | None:

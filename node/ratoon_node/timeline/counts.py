@@ -106,7 +106,7 @@ def _rows(db: sqlite3.Connection, ids: Sequence[bytes]) -> _Rows:
             found += part[:ROWS_MAX]
         for voice in voices:
             opinions += voice[:ROWS_MAX]
-        if ROWS_MAX < max(*map(len, parts), *map(len, voices)):
+        if max(*map(len, parts), *map(len, voices)) > ROWS_MAX:
             more.add(id_)
     return _Rows(found, opinions, frozenset(more))
 

@@ -1,0 +1,64 @@
+"""Fetching what a reader misses: a few records by id, from whoever is linked, within a moment.
+
+The answer to the reader never waits longer than `ERRAND_MS_MAX`; what comes later is there for the
+next one who asks. Everything goes through the gate like anything else that comes over a link.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+
+from ratoon_node.peering.neighbour import Neighbour
+from ratoon_node.runtime import Clock, timeout_ms
+
+# Longest wait of a reader for records that are missing.
+ERRAND_MS_MAX = 1500
+# Ids of one errand; a thread that misses more is completed by the next readers.
+ERRAND_IDS_MAX = 64
+# Errands at once: each is one request on a link to each peer asked.
+ERRANDS_MAX = 8
+# Peers asked at once, those that were most useful first.
+ERRAND_PEERS_MAX = 8
+# What nobody had is not asked for again before this time is over.
+AGAIN_MS = 60_000
+# Ids remembered for that.
+ASKED_MAX = 8192
+
+
+class Errands:
+    """Requests for single records."""
+
+    def __init__(self, neighbours: Mapping[bytes, Neighbour], clock: Clock) -> None:
+        self._neighbours = neighbours
+        self._clock = clock
+        self._asked: dict[bytes, int] = {}
+        self._running = 0
+
+    def due(self, ids: Iterable[bytes]) -> list[bytes]:
+        """Those of `ids` that may be asked for now; none while there is nobody to ask."""
+        if not self._neighbours or self._running >= ERRANDS_MAX:
+            return []
+        again_ms = self._clock.monotonic_ms() - AGAIN_MS
+        found = [id_ for id_ in ids if self._asked.get(id_, again_ms) <= again_ms]
+        return found[:ERRAND_IDS_MAX]
+
+    async def fetch(self, ids: Sequence[bytes]) -> None:
+        """Ask for these records; returns when all peers asked have answered, or time is up."""
+        now_ms = self._clock.monotonic_ms()
+        for id_ in ids:
+            self._asked.pop(id_, None)
+            self._asked[id_] = now_ms
+            if len(self._asked) > ASKED_MAX:
+                del self._asked[next(iter(self._asked))]
+        peers = sorted(self._neighbours.values(), key=lambda one: -one.exchange.useful)
+        self._running += 1
+        try:
+            async with timeout_ms(ERRAND_MS_MAX):
+                await asyncio.gather(
+                    *(peer.exchange.bring(ids) for peer in peers[:ERRAND_PEERS_MAX])
+                )
+        except TimeoutError:
+            pass  # it goes on; whoever asks next finds what came
+        finally:
+            self._running -= 1
