@@ -139,6 +139,8 @@ def texts_of(
 
 
 _ERASED, _MERGED = 1, 2
+# As the index of marked tables has it.
+_MARKED = "erased > 0"
 
 
 def note_erased(db: sqlite3.Connection, what: Words, numbers: Iterable[int]) -> None:
@@ -151,13 +153,13 @@ def note_erased(db: sqlite3.Connection, what: Words, numbers: Iterable[int]) -> 
 
 def erased(db: sqlite3.Connection) -> list[Shard]:
     """Tables that still have such words."""
-    found = db.execute(f"SELECT what, shard FROM word_shard WHERE erased = {_ERASED}")
+    found = db.execute(f"SELECT what, shard FROM word_shard WHERE {_MARKED} AND erased = {_ERASED}")
     return [Shard(Words(what), number) for what, number in found]
 
 
 def uncut(db: sqlite3.Connection) -> bool:
     """Whether a table was merged and the write-ahead log was not cut since."""
-    sql = f"SELECT 1 FROM word_shard WHERE erased = {_MERGED} LIMIT 1"
+    sql = f"SELECT 1 FROM word_shard WHERE {_MARKED} AND erased = {_MERGED} LIMIT 1"
     return db.execute(sql).fetchone() is not None
 
 
@@ -179,7 +181,7 @@ def merge_slice(db: sqlite3.Connection, shard: Shard) -> bool:
 
 def note_cut(db: sqlite3.Connection) -> None:
     """The log was cut: what was merged before is clean."""
-    db.execute(f"UPDATE word_shard SET erased = 0 WHERE erased = {_MERGED}")
+    db.execute(f"UPDATE word_shard SET erased = 0 WHERE {_MARKED} AND erased = {_MERGED}")
 
 
 # --- searching -----------------------------------------------------------------------------

@@ -8,6 +8,7 @@ marks their table, and `Cleaner` merges it.
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -34,9 +35,13 @@ class WordChapter:
 
     def take(self, db: sqlite3.Connection, seen: Sequence[Seen], now_ms: int) -> None:
         """Replace the words of these records."""
-        gone = words.replace(db, Words.POSTS, [(one.n, _of_post(one)) for one in seen])
-        if gone:
-            words.note_erased(db, Words.POSTS, gone & _erased(seen))
+        rows = [(one.n, _of_post(one)) for one in seen]
+        gone = words.replace(db, Words.POSTS, rows)
+        # Words that others follow stay: the version they are of is still here. With the last
+        # version, or with an edit whose bytes went, the table is merged, and all of them go.
+        left = {n for n, texts in rows if texts is None} & gone
+        if marked := left | _lost_edits(seen):
+            words.note_erased(db, Words.POSTS, marked)
         self._take_people(db, seen)
 
     def _take_people(self, db: sqlite3.Connection, seen: Sequence[Seen]) -> None:
@@ -54,22 +59,20 @@ class WordChapter:
         words.note_erased(db, Words.PEOPLE, gone)
 
 
-def _erased(seen: Iterable[Seen]) -> set[int]:
-    """Posts of whose words some may be nowhere else now: they or edits of theirs lost bytes."""
-    found: set[int] = set()
+def _lost_edits(seen: Iterable[Seen]) -> set[int]:
+    """Posts of accounts that lost the bytes of an edit: the digest hands over what it was of."""
     losers = {
-        one.account
+        one.row.account
         for one in seen
         if one.row is not None
         and one.row.kind == kinds.EDIT
-        and one.row.bytes_state is not Bytes.HERE
+        and one.row.bytes_state not in (Bytes.HERE, Bytes.WANTED)
     }
-    for one in seen:
-        row = one.row
-        lost = row is None or row.kind != kinds.POST or row.bytes_state is not Bytes.HERE
-        if lost or one.account in losers:
-            found.add(one.n)
-    return found
+    return {
+        one.n
+        for one in seen
+        if one.row is not None and one.row.kind == kinds.POST and one.row.account in losers
+    }
 
 
 def _of_post(one: Seen) -> Texts:
@@ -130,6 +133,7 @@ class Cleaner:
         self._digest = digest
         self._clock = clock
         self._spawn = spawn
+        self._turn = asyncio.Lock()
 
     def start(self) -> None:
         """Begin with what an earlier run has left."""
@@ -147,12 +151,13 @@ class Cleaner:
 
     async def clean(self) -> None:
         """Return once no file has a word that was to be gone when this was called."""
-        for shard in await self._db.read(words.erased):
-            async with self._digest.still:
-                while await self._db.write(partial(words.merge_slice, shard=shard)):
-                    await self._clock.sleep_ms(0)
-        while await self._db.read(words.uncut):
-            if await self._db.checkpoint():
-                await self._db.write(words.note_cut)
-            else:
-                await self._clock.sleep_ms(RETRY_MS)
+        async with self._turn:
+            for shard in await self._db.read(words.erased):
+                async with self._digest.still:
+                    while await self._db.write(partial(words.merge_slice, shard=shard)):
+                        await self._clock.sleep_ms(0)
+            while await self._db.read(words.uncut):
+                if await self._db.checkpoint():
+                    await self._db.write(words.note_cut)
+                else:
+                    await self._clock.sleep_ms(RETRY_MS)
