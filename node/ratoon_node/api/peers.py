@@ -44,6 +44,8 @@ class NodeView(msgspec.Struct):
     country: str
     addresses: list[str]
     registration: Literal["closed", "invite", "open"]
+    #: Of the names given out here (`name@domain`); empty if there are none.
+    domain: str
     horizon_days: Count
     policy: str
     rules: list[RuleView]
@@ -200,6 +202,7 @@ async def node_view(services: Services) -> NodeView:
         country=settings.country,
         addresses=list(settings.public_addresses),
         registration=cast(Literal["closed", "invite", "open"], settings.registration),
+        domain=settings.name_domain,
         horizon_days=settings.horizon_days,
         policy=node.gate.policy.version,
         rules=[RuleView(rule.id, rule.then.word, rule.reason) for rule in node.gate.policy.rules],

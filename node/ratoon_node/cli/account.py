@@ -71,14 +71,16 @@ def hand_over_words(entropy: bytes, file: Path | None) -> None:
     )
 
 
-def register_with_invite(client: Client, path: list[bytes], invite: str | None) -> None:
+def register_with_invite(
+    client: Client, path: list[bytes], invite: str | None, handle: str = ""
+) -> None:
     """Register; whoever operates the node on this machine needs no invitation of another's."""
     from ratoon_node.cli import identity
     from ratoon_node.cli.client import Refused
     from ratoon_node.cli.places import operator_of
 
     try:
-        identity.register(client, path, invite)
+        identity.register(client, path, invite, handle)
     except Refused as error:
         if error.json_code != "invite_needed":
             raise
@@ -97,13 +99,17 @@ def register_with_invite(client: Client, path: list[bytes], invite: str | None) 
                 error.status,
             ) from None
         made = operator.send("POST", "/v1/operator/invites", {"uses": 1, "note": "own account"})
-        identity.register(client, path, made["code"])
+        identity.register(client, path, made["code"], handle)
 
 
 @group.command()
 def new(
     name: Annotated[str, typer.Argument(help="What this machine calls it.")] = "me",
     node: NodeUrl = None,
+    handle: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="A name at the node's domain."),
+    ] = "",
     invite: Invite = None,
     words_file: WordsFile = None,
     json_: Json = False,
@@ -120,11 +126,12 @@ def new(
     client = Client(node or node_here())
     entropy = secrets.token_bytes(phrase.ENTROPY_BYTES)
     info = identity.ask_node(client)
-    file, genesis = identity.create(name, info, client.url, entropy)
+    handles = [info.handle(handle)] if handle else []
+    file, genesis = identity.create(name, info, client.url, entropy, handles)
     file.home = info.account.hex()
     hand_over_words(entropy, words_file)
     try:
-        register_with_invite(client, [genesis.encode()], invite)
+        register_with_invite(client, [genesis.encode()], invite, handle)
     except Refused:
         if words_file is not None:
             words_file.unlink()
@@ -132,9 +139,12 @@ def new(
         raise
     file.save()
     if json_:
-        say.result({"name": name, "account": file.account, "node": client.url})
+        made = {"name": name, "account": file.account, "node": client.url, "handles": handles}
+        say.result(made)
     else:
         say.line(f"Account {name} is at home at {client.url}: {file.account}")
+        for one in handles:
+            say.line(f"  handle   {one}")
         say.line(f'Next: {say.called()} post "Hello"{"" if name == "me" else f" --account {name}"}')
 
 
@@ -184,6 +194,8 @@ def show(account: AccountName = None, node: NodeUrl = None, json_: Json = False)
         say.line(f"  device   {key}{'  (this one)' if here else ''}")
     for home in state.homes:
         say.line(f"  home     {home.hex()}")
+    for handle in state.handles:
+        say.line(f"  handle   {handle}")
     for key_bytes in state.revoked:
         say.line(f"  revoked  {key_bytes.hex()}")
     if file.pending:
@@ -276,6 +288,45 @@ def add_home(
             file.node, file.home = home.url, info.account.hex()
             file.save()
     _said(json_, file, f"{home.url} is a home now", {"homes": [h.hex() for h in draft.homes]})
+
+
+@group.command("handle")
+def set_handle(
+    handle: Annotated[
+        str, typer.Argument(help="A name at your node's domain, or a handle of your own domain.")
+    ],
+    remove: Annotated[bool, typer.Option("--remove", help="List it no longer.")] = False,
+    account: AccountName = None,
+    words: Words = None,
+    node: NodeUrl = None,
+    also: Also = None,
+    json_: Json = False,
+) -> None:
+    """Take a name by which others find you, or give it up.
+
+    A name at the node's domain (`ann`) is asked of the node. A handle of another domain
+    (`ann@own.example`) counts once that domain names this account, at
+    https://own.example/.well-known/ratoon/ann or in DNS.
+    """
+    from ratoon_client import keyfile
+    from ratoon_node.cli import identity
+    from ratoon_protocol.author import Draft
+
+    with keyfile.held(account) as file:
+        entropy, client, known = _open(file, words, node, also)
+        info = identity.ask_node(client)
+        full = handle.lower() if "@" in handle else info.handle(handle)
+        draft = Draft.after(known.head)
+        draft.handles = [one for one in draft.handles if one != full]
+        if not remove:
+            draft.handles.insert(0, full)
+        changed = identity.amend(known, identity.paper_of(entropy), draft).encode()
+        name, _, domain = full.partition("@")
+        if domain == info.domain and not remove:
+            identity.register(client, [*known.path(), changed], None, name)
+        else:
+            identity.tell(client, changed)
+    _said(json_, file, "Handles", {"handles": draft.handles})
 
 
 @group.command()

@@ -10,6 +10,7 @@ import base64
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ratoon_client.keyfile import KeyFile, instance
 from ratoon_node.cli.client import Client, Refused, Unreachable, spell_url
@@ -97,6 +98,14 @@ class NodeInfo:
 
     account: bytes
     network: bytes
+    #: Of the names it gives out; "" if it gives out none.
+    domain: str = ""
+
+    def handle(self, name: str) -> str:
+        """The handle of a name there. Raises `CommandError` if the node gives out none."""
+        if not self.domain:
+            fail("this node gives out no names: its operator has not said its domain")
+        return f"{name}@{self.domain}"
 
 
 def ask_node(client: Client) -> NodeInfo:
@@ -107,14 +116,17 @@ def ask_node(client: Client) -> NodeInfo:
         network = bytes.fromhex(found.get("network") or NETWORK_PUBLIC.hex())
     except (KeyError, TypeError, ValueError):
         raise Unreachable(f"what answers at {client.url} is not a Ratoon node") from None
-    return NodeInfo(account, network)
+    return NodeInfo(account, network, str(found.get("domain") or ""))
 
 
-def create(name: str, node: NodeInfo, url: str, entropy: bytes) -> tuple[KeyFile, Record]:
+def create(
+    name: str, node: NodeInfo, url: str, entropy: bytes, handles: Sequence[str] = ()
+) -> tuple[KeyFile, Record]:
     """A new account at home on `node`: its key file, and the genesis that registers it."""
     paper = phrase.account_key(entropy)
     seeds = Seeds()
-    draft = Draft(devices=[seeds.row(node.network, paper.public)], homes=[node.account])
+    devices = [seeds.row(node.network, paper.public)]
+    draft = Draft(devices=devices, homes=[node.account], handles=list(handles))
     account, genesis = new_account(node.network, paper, draft, now_ms(), fresh_salt())
     slot_key = phrase.slot_key(entropy)
     return seeds.file(name, node.network, account, paper.public, url, slot_key), genesis
@@ -257,10 +269,14 @@ def add_home(draft: Draft, node: bytes, first: bool) -> None:
     draft.homes = ([node, *others] if first else [*others, node])[:HOMES_MAX]
 
 
-def register(client: Client, path: Sequence[bytes], invite: str | None) -> None:
-    """Ask a node to be a home of the account whose log this is. Raises `CommandError`."""
-    body = {"records": [base64.b64encode(item).decode() for item in path]}
-    client.send("POST", "/v1/accounts", body | ({"invite": invite} if invite else {}))
+def register(client: Client, path: Sequence[bytes], invite: str | None, name: str = "") -> None:
+    """Ask a node to be a home of the account whose log this is, and for a name at its domain.
+
+    Raises `CommandError`.
+    """
+    body: dict[str, Any] = {"records": [base64.b64encode(item).decode() for item in path]}
+    given = {"invite": invite, "name": name}
+    client.send("POST", "/v1/accounts", body | {key: text for key, text in given.items() if text})
 
 
 def tell(client: Client, changed: bytes) -> None:

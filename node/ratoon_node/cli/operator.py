@@ -157,7 +157,7 @@ def block(
     from ratoon_protocol.limits import DAY_MS
 
     if subject is Subject.ACCOUNT:
-        entity = account_in(entity).hex()
+        entity = account_in(entity, operator(data_dir)).hex()
     body: dict[str, Any] = {
         "subject": subject.value,
         "entity": entity,
@@ -186,7 +186,7 @@ def unblock(
     from ratoon_node.cli.places import operator
 
     if subject is Subject.ACCOUNT:
-        entity = account_in(entity).hex()
+        entity = account_in(entity, operator(data_dir)).hex()
     body = {"subject": subject.value, "entity": entity}
     operator(data_dir).send("POST", "/v1/operator/unblock", body)
     if json_:
@@ -248,13 +248,59 @@ def invite_list(data_dir: DataDir = None, json_: Json = False) -> None:
         say.result(found)
         return
     rows = [
-        [one["code"], str(one["uses"]), _day(one.get("expires_ms")), one.get("note", "")]
+        [
+            one["code"],
+            "revoked" if one.get("revoked_ms") else str(one["uses"]),
+            _day(one.get("expires_ms")),
+            one.get("note", ""),
+        ]
         for one in found["invites"]
     ]
     if rows:
         say.table(["code", "uses left", "until", "note"], rows)
     else:
         say.line("none: ratoon invite new")
+
+
+@invite.command("who")
+def invite_who(
+    code: Annotated[str, typer.Argument(help="An invitation.")],
+    data_dir: DataDir = None,
+    json_: Json = False,
+) -> None:
+    """Who came by an invitation."""
+    from ratoon_node.cli.places import operator
+
+    found = operator(data_dir).get(f"/v1/operator/invites/{_code(code)}/accounts")
+    if json_:
+        say.result(found)
+        return
+    for one in found["accounts"]:
+        say.line(f"{_day(one['at_ms'])}  {one['account']}")
+    if not found["accounts"]:
+        say.line("nobody so far")
+
+
+@invite.command("revoke")
+def invite_revoke(
+    code: Annotated[str, typer.Argument(help="An invitation.")],
+    data_dir: DataDir = None,
+    json_: Json = False,
+) -> None:
+    """Let nobody in by an invitation any more; who came by it stays."""
+    from ratoon_node.cli.places import operator
+
+    found = operator(data_dir).send("DELETE", f"/v1/operator/invites/{_code(code)}")
+    if json_:
+        say.result(found)
+    else:
+        say.line(f"revoked: {found['code']}")
+
+
+def _code(code: str) -> str:
+    if not code.isalnum():
+        say.fail("an invitation has letters and digits only", say.Exit.USAGE)
+    return code
 
 
 def _day(ms: int | None) -> str:

@@ -45,19 +45,24 @@ def id_in(text: str, what: str) -> bytes:
     return bytes.fromhex(text)
 
 
-def account_in(text: str) -> bytes:
-    """An account by its id, or by the name of one on this machine."""
+def account_in(text: str, client: Client | None = None) -> bytes:
+    """An account by its id, by the name of one on this machine, or by a handle that `client`'s
+    node finds.
+    """
     from ratoon_client import keyfile
 
-    if not _ID.fullmatch(text) and text in keyfile.names():
+    if _ID.fullmatch(text):
+        return bytes.fromhex(text)
+    if text in keyfile.names():
         return bytes.fromhex(keyfile.load(text).account)
-    if not _ID.fullmatch(text):
-        say.fail(
-            f"{text} is no account of this machine (`{say.called()} account list`); others are"
-            " named by their 64 hexadecimal digits",
-            say.Exit.USAGE,
-        )
-    return bytes.fromhex(text)
+    if "@" in text.removeprefix("@") and client is not None:
+        from urllib.parse import quote
+
+        found = client.get(f"/v1/names/{quote(text, safe='')}")
+        return bytes.fromhex(found["account"])
+    words = f"{text} is no account of this machine (`{say.called()} account list`); others are"
+    words += " named by their 64 hexadecimal digits or as name@domain"
+    raise say.CommandError(words, say.Exit.USAGE)
 
 
 @profile.callback()
@@ -166,7 +171,7 @@ def delete(
 
 
 def follow(
-    who: Annotated[str, typer.Argument(help="An account: its id, or a name on this machine.")],
+    who: Annotated[str, typer.Argument(help="Its id, name@domain, or a name on this machine.")],
     account: AccountName = None,
     node: NodeUrl = None,
     json_: Json = False,
@@ -176,7 +181,7 @@ def follow(
 
 
 def unfollow(
-    who: Annotated[str, typer.Argument(help="An account: its id, or a name on this machine.")],
+    who: Annotated[str, typer.Argument(help="Its id, name@domain, or a name on this machine.")],
     account: AccountName = None,
     node: NodeUrl = None,
     json_: Json = False,
@@ -186,9 +191,13 @@ def unfollow(
 
 
 def _follow(who: str, state: int, account: str | None, node: str | None, json_: bool) -> None:
+    from ratoon_client import keyfile
+    from ratoon_node.cli.places import client_of
     from ratoon_protocol import kinds
 
-    published = _sign(account, node, kinds.FOLLOW, {"state": state}, account_in(who))
+    client = client_of(keyfile.load(account), node)
+    target = account_in(who, client)
+    published = _sign(account, node, kinds.FOLLOW, {"state": state}, target)
     _said(published, "Followed, says record" if state else "Unfollowed, says record", json_)
 
 
@@ -240,7 +249,9 @@ def timeline(
     file: KeyFile | None = keyfile.load(account) if home or account or keyfile.names() else None
     client = client_of(file, node) if file else Client(node or node_here())
     if by is not None:
-        page = client.get(f"/v1/accounts/{account_in(by).hex()}/posts", limit=limit, before=before)
+        page = client.get(
+            f"/v1/accounts/{account_in(by, client).hex()}/posts", limit=limit, before=before
+        )
     elif home:
         assert file is not None, "loaded above"
         page = client.get("/v1/timelines/home", account=file.account, limit=limit, before=before)
