@@ -15,7 +15,7 @@ from ratoon_node.api.answers import JSON_TYPE, binary, to_json
 from ratoon_node.api.ports import Services
 from ratoon_node.api.route import PERSON, Access, Example, Route
 from ratoon_node.api.types import Count, Id, Ms, Position
-from ratoon_node.api.view import Named, Shown, faces_json, item_json, masked_view
+from ratoon_node.api.view import Named, faces_json, item_json, masked_view
 from ratoon_node.errors import NodeError
 from ratoon_node.store import sessions
 from ratoon_node.store.notices import Notice
@@ -58,7 +58,7 @@ class NotificationView(msgspec.Struct, omit_defaults=True):
     what: str
     at_ms: Ms
     account: Id
-    record: Shown | dict[str, Any]
+    record: dict[str, Any]
     target: Id | None = None
     outcome: str | None = None
 
