@@ -11,7 +11,16 @@ import typer
 
 from ratoon_client.errors import BadKeyFile
 from ratoon_node import __version__
-from ratoon_node.cli import account, bundles, demo, node, operator, people, seed
+from ratoon_node.cli import (
+    account,
+    bundles,
+    conformance,
+    demo,
+    node,
+    operator,
+    people,
+    seed,
+)
 from ratoon_node.cli.say import CommandError, Exit, plain
 from ratoon_protocol.errors import Code, ProtocolError, RatoonError
 
@@ -40,6 +49,7 @@ operator.register(app)
 bundles.register(app)
 demo.register(app)
 seed.register(app)
+conformance.register(app)
 
 
 def _version(asked: bool) -> None:

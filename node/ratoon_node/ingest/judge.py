@@ -176,9 +176,15 @@ class Judge:
             raise RecordError(Code.UNKNOWN_KEY)
         if verdict is Status.LIVE:
             return 0, tips
-        if item.strict:
+        if item.strict and not self._is_awaited(view, item):
             raise RecordError(Code.REVOKED)
         return int(Flag.REVOKED), tips
+
+    def _is_awaited(self, view: AccountView, item: Candidate) -> bool:
+        """Whether walks from the key's tips stop here for want of this record: it will be live."""
+        id_, header = item.record.id, item.record.header
+        walks = self._accounts.walks(self._tx.db, view, header.key, header.kind_class.lane)
+        return bool(walks) and all(id_ in walk.missing or id_ in walk.reached for walk in walks)
 
     def _check_rates(self, view: AccountView, item: Candidate) -> None:
         header = item.record.header
@@ -244,6 +250,8 @@ class Judge:
         self._here.add(found.id)
         self._count(view, item)
         self._rejudge.arrived(view, header, found.id)
+        if flags & Flag.REVOKED:  # a walk that waited for it may have made it live
+            stored = self._tx.rows("id = ?", found.id)[0]
         return Outcome(found.id, code_of(stored), peer_fault=item.peer_fault)
 
     def _count(self, view: AccountView, item: Candidate) -> None:
