@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import sqlite3
+from functools import partial
 from typing import Any, NamedTuple
 
+import msgspec
 from aiohttp import web
 
 from ratoon_node.api import asked
 from ratoon_node.api.answers import RECORDS_TYPE, answer, binary, plain
 from ratoon_node.api.batch import join
+from ratoon_node.api.fetching import FIND_COST
 from ratoon_node.api.ports import Services
+from ratoon_node.api.route import Example, Handler, Route
+from ratoon_node.api.types import LIMIT_MAX, Count, Id, Limit, Ms, Position
 from ratoon_node.api.view import item_view, masked_view
 from ratoon_node.errors import NodeError
 from ratoon_node.policy.verdict import Decision
 from ratoon_node.store import listed, read
 from ratoon_node.store.rows import Row
+from ratoon_node.timeline import circles
+from ratoon_node.timeline.circles import Sizes
 from ratoon_node.timeline.visibility import HIDDEN_FROM, Item, Viewer
 from ratoon_protocol import kinds
 from ratoon_protocol.errors import Code
 from ratoon_protocol.frames import FIND_ACCOUNT, FIND_ACCOUNT_KEY
 from ratoon_protocol.kinds import Lane
-from ratoon_protocol.limits import INT_MAX
 from ratoon_protocol.record import Record, decode_header, decode_payload
-
-# What asking every peer for an account costs the client who asks, in requests.
-FIND_COST = 10
 
 
 class Known(NamedTuple):
@@ -36,6 +39,84 @@ class Known(NamedTuple):
     head: Row | None
     profile: Row | None
     decision: Decision | None
+    sizes: Sizes | None
+
+
+class KeyQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """An account key."""
+
+    key: Id
+
+
+class FoundAccounts(msgspec.Struct):
+    """Accounts whose head lists a key."""
+
+    accounts: list[Id]
+
+
+class SizesView(msgspec.Struct, omit_defaults=True):
+    """How many; with `more` some of it is only "at least so many"."""
+
+    posts: Count
+    follows: Count
+    followers: Count
+    more: bool = False
+
+
+class AccountView(msgspec.Struct, omit_defaults=True):
+    """An account: identity is shown whatever policy says, words only if it allows.
+
+    `hosts` are the nodes that say they host it; what stands in its head are `homes` (nodes),
+    `handles` (verified or not), `keys`, `devices` and `revoked`, as in the specification.
+    """
+
+    account: Id
+    first_seen_ms: Ms
+    hosts: list[Id]
+    code: str
+    head: Id | None = None
+    homes: list[Id] | None = None
+    handles: list[str] | None = None
+    keys: list[Any] | None = None
+    devices: list[Any] | None = None
+    revoked: list[Any] | None = None
+    vanished_ms: Ms | None = None
+    reason: str | None = None
+    profile: dict[str, Any] | None = None
+    counts: SizesView | None = None
+
+
+class HeadView(msgspec.Struct):
+    """Where one chain ends."""
+
+    key: Id
+    lane: Count
+    seq: Count
+    id: Id
+    created_ms: Ms
+    forked: bool
+
+
+class HeadsAnswer(msgspec.Struct):
+    """Where every public chain of an account ends."""
+
+    heads: list[HeadView]
+
+
+class RecordsQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """Records after a cursor, and how many."""
+
+    after: Position = 0
+    limit: Limit | None = None
+
+
+class RecordsAnswer(msgspec.Struct):
+    """Records in the order of their arrival, those that are not shown without their content;
+    `next` goes on with `after`, null at the end.
+    """
+
+    records: list[dict[str, Any]]
+    next: Position | None
 
 
 class Accounts:
@@ -44,22 +125,57 @@ class Accounts:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    def routes(self) -> list[web.RouteDef]:
+    def routes(self) -> list[Route]:
         """The group's routes."""
         return [
-            web.get("/v1/accounts", self.by_key),
-            web.get("/v1/accounts/{id}", self.account),
-            web.get("/v1/accounts/{id}/log", self.log),
-            web.get("/v1/accounts/{id}/heads", self.heads),
-            web.get("/v1/accounts/{id}/records", self.records),
+            self._route(
+                "",
+                self.by_key,
+                "Accounts whose head lists an account key",
+                KeyQuery,
+                FoundAccounts,
+                Example(query={"key": "{key}"}),
+            ),
+            self._route("/{id}", self.account, "An account", None, AccountView),
+            self._route("/{id}/log", self.log, "Its identity records, whole", None, None),
+            self._route("/{id}/heads", self.heads, "Where its chains end", None, HeadsAnswer),
+            self._route(
+                "/{id}/records",
+                self.records,
+                "All its public records, in the order of their arrival",
+                RecordsQuery,
+                RecordsAnswer,
+            ),
         ]
+
+    def _route(
+        self,
+        path: str,
+        handler: Handler,
+        summary: str,
+        query: type | None,
+        answer: type | None,
+        example: Example | None = None,
+    ) -> Route:
+        return Route(
+            "GET",
+            f"/v1/accounts{path}",
+            handler,
+            summary,
+            "accounts",
+            query=query,
+            answer=answer,
+            media=(RECORDS_TYPE,) if answer in (None, RecordsAnswer) else (),
+            codes=(Code.UNKNOWN_ACCOUNT,) if path else (),
+            example=example or Example(path={"id": "{account}"}),
+        )
 
     async def by_key(self, request: web.Request) -> web.Response:
         """Accounts whose head lists `key`: how recovery words alone find their account.
 
         If none is known here, the peers are asked.
         """
-        key = asked.id_in(request.query.get("key", ""), "key")
+        key = bytes.fromhex(asked.query(request, KeyQuery).key)
         db = self._services.node.db
         found = await db.read(lambda db: read.accounts_by_key(db, key))
         if not found and await self._find(request, FIND_ACCOUNT_KEY, key):
@@ -69,7 +185,7 @@ class Accounts:
     async def account(self, request: web.Request) -> web.Response:
         """Who an account is here; peers are asked if it is not known."""
         id_ = asked.id_of_path(request)
-        return answer(account_view(await self._known(request, id_)))
+        return answer(account_view(await self._known(request, id_, counted=True)))
 
     async def log(self, request: web.Request) -> web.Response:
         """The identity log: whole records, a path before what builds on it."""
@@ -90,17 +206,15 @@ class Accounts:
         As MessagePack each is [header, signature, payload or nil, code]; one that is withheld
         has its header and the code, so that a reader sees that something is missing.
         """
-        id_ = asked.id_of_path(request)
-        after = asked.number(request, "after", 0, INT_MAX)
-        most = self._services.node.settings.page_records_max
-        limit = asked.number(request, "limit", most, most, 1)
+        id_, query = asked.id_of_path(request), asked.query(request, RecordsQuery)
+        limit = asked.limit_of(query.limit, self._services, LIMIT_MAX)
         node = self._services.node
         policy, now_ms = node.gate.policy, node.runtime.clock.now_ms()
         known = await self._known(request, id_)
 
         def look(db: sqlite3.Connection) -> tuple[list[Any], list[Any], int | None]:
             viewer, raw, views = Viewer(db, policy, now_ms), [], []
-            rows = listed.listed_all_by(db, known.row.n, after, limit)
+            rows = listed.listed_all_by(db, known.row.n, query.after, limit)
             for one in rows:
                 found = viewer.look(one)
                 code = Code.STORED if isinstance(found, Item) else found.code
@@ -116,25 +230,14 @@ class Accounts:
 
         raw, views, last = await node.db.read(look)
         if asked.wants(request, RECORDS_TYPE):
-            return binary(join([raw, last]), RECORDS_TYPE)
+            return binary(join([raw, last]), RECORDS_TYPE, len(raw))
         return answer({"records": views, "next": last})
 
-    async def _known(self, request: web.Request, id_: bytes) -> Known:
-        node = self._services.node
-        policy, now_ms = node.gate.policy, node.runtime.clock.now_ms()
-
-        def look(db: sqlite3.Connection) -> Known | None:
-            row = read.account(db, id_)
-            if row is None:
-                return None
-            head = read.by_id(db, row.head) if row.head else None
-            profile = read.current(db, row.n, kinds.PROFILE)
-            decision = Viewer(db, policy, now_ms).of_account(id_)
-            return Known(row, read.hosts(db, id_), head, profile, decision)
-
-        known = await node.db.read(look)
+    async def _known(self, request: web.Request, id_: bytes, counted: bool = False) -> Known:
+        look = partial(_look, id_=id_, counted=counted)
+        known = await self._services.sight.read(look)
         if known is None and await self._find(request, FIND_ACCOUNT, id_):
-            known = await node.db.read(look)
+            known = await self._services.sight.read(look)
         if known is None:
             raise NodeError(Code.UNKNOWN_ACCOUNT)
         return known
@@ -149,25 +252,36 @@ class Accounts:
         return True
 
 
-def account_view(known: Known) -> dict[str, Any]:
-    """An account as JSON: identity is shown whatever policy says, words only if it allows."""
-    view: dict[str, Any] = {
-        "account": known.row.id.hex(),
-        "first_seen_ms": known.row.first_seen_ms,
-        "hosts": plain(known.hosts),
-        "code": Code.STORED.value,
-    }
+def _look(db: sqlite3.Connection, viewer: Viewer, id_: bytes, counted: bool) -> Known | None:
+    row = read.account(db, id_)
+    if row is None:
+        return None
+    head = read.by_id(db, row.head) if row.head else None
+    profile = read.current(db, row.n, kinds.PROFILE)
+    sizes = circles.sizes(db, viewer, id_) if counted else None
+    return Known(row, read.hosts(db, id_), head, profile, viewer.of_account(id_), sizes)
+
+
+def account_view(known: Known) -> AccountView:
+    """An account as JSON has it."""
+    view = AccountView(
+        known.row.id.hex(), known.row.first_seen_ms, plain(known.hosts), Code.STORED.value
+    )
     if known.head is not None and known.head.payload is not None:
         body = decode_payload(known.head.payload)
-        view["head"] = known.head.id.hex()
+        view.head = known.head.id.hex()
         for name in ("homes", "handles", "keys", "devices", "revoked"):
-            view[name] = plain(body[name])
+            setattr(view, name, plain(body[name]))
     if known.row.vanished_ms is not None:
-        view |= {"code": Code.GONE.value, "vanished_ms": known.row.vanished_ms}
-    elif known.decision is not None and known.decision.verdict >= HIDDEN_FROM:
-        view |= {"code": Code.WITHHELD.value, "reason": known.decision.reason}
-    elif known.profile is not None and read.code_of(known.profile) is Code.STORED:
-        view["profile"] = profile_view(known.profile)
+        view.code, view.vanished_ms = Code.GONE.value, known.row.vanished_ms
+        return view
+    if known.decision is not None and known.decision.verdict >= HIDDEN_FROM:
+        view.code, view.reason = Code.WITHHELD.value, known.decision.reason
+        return view
+    if known.profile is not None and read.code_of(known.profile) is Code.STORED:
+        view.profile = profile_view(known.profile)
+    if known.sizes is not None:
+        view.counts = SizesView(*known.sizes)
     return view
 
 
@@ -178,15 +292,10 @@ def profile_view(row: Row) -> dict[str, Any]:
     return {key: plain(value) for key, value in body.items() if key not in ("slot_salt", "target")}
 
 
-def _head_view(head: read.Head) -> dict[str, Any]:
-    return {
-        "key": head.key.hex(),
-        "lane": head.lane,
-        "seq": head.seq,
-        "id": head.id.hex(),
-        "created_ms": head.created_ms,
-        "forked": head.forked,
-    }
+def _head_view(head: read.Head) -> HeadView:
+    return HeadView(
+        head.key.hex(), head.lane, head.seq, head.id.hex(), head.created_ms, head.forked
+    )
 
 
 def _whole(row: Row) -> Record:

@@ -11,6 +11,7 @@ from aiohttp import web
 from ratoon_node.api import asked
 from ratoon_node.api.accounts import Accounts
 from ratoon_node.api.bundle import Bundles
+from ratoon_node.api.circles import Circles
 from ratoon_node.api.connection import Runner
 from ratoon_node.api.events import Events
 from ratoon_node.api.guard import Guard
@@ -65,6 +66,7 @@ GROUPS = (
     Accounts,
     Timelines,
     Threads,
+    Circles,
     Search,
     TrendRoutes,
     Peers,

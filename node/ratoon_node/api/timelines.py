@@ -15,7 +15,7 @@ from ratoon_node.api import asked
 from ratoon_node.api.answers import RECORDS_TYPE
 from ratoon_node.api.ports import Services
 from ratoon_node.api.route import Example, Handler, Route
-from ratoon_node.api.types import Id, PageQuery
+from ratoon_node.api.types import Id, ListSlot, PageQuery
 from ratoon_node.api.view import Compose, Timeline, answer_page
 from ratoon_node.errors import NodeError
 from ratoon_node.timeline import tables, walk
@@ -24,14 +24,6 @@ from ratoon_node.timeline.walk import Cursor, Page
 from ratoon_protocol.errors import Code
 from ratoon_protocol.limits import TAG_BYTES_MAX
 
-_Slot = Annotated[
-    str,
-    Meta(
-        pattern="^[0-9a-fA-F]{32}$",
-        description="16 bytes as hexadecimal: the target of a list record",
-        examples=["ab" * 16],
-    ),
-]
 _Tag = Annotated[
     str,
     Meta(
@@ -52,7 +44,7 @@ class ListQuery(PageQuery, kw_only=True):
     """Which list of whom, and which page."""
 
     account: Id
-    list: _Slot
+    list: ListSlot
 
 
 class TagQuery(PageQuery, kw_only=True):
@@ -107,7 +99,7 @@ class Timelines:
                 self.tag,
                 "Posts with a tag",
                 TagQuery,
-                Example(query={"tag": "news"}),
+                Example(query={"tag": "{tag}"}),
             ),
             _route(
                 "/v1/accounts/{id}/posts",

@@ -22,9 +22,24 @@ Ms = Annotated[int, Meta(ge=0, le=INT_MAX, description="milliseconds since 1970 
 Count = Annotated[int, Meta(ge=0, le=INT_MAX)]
 
 
+#: In a schema: an operator may allow less, and the served document says how much.
+OPERATOR_LOWERS = "x-operator-lowers"  #: Which list of an account: the target of the list's record.
+ListSlot = Annotated[
+    str,
+    Meta(pattern="^[0-9a-fA-F]{32}$", description="16 bytes as hexadecimal", examples=["ab" * 16]),
+]
+
 #: Items of one answer: at most this many, and at most what the operator set.
 LIMIT_MAX = 1000
-Limit = Annotated[int, Meta(ge=1, le=LIMIT_MAX, description="items of one answer, at most")]
+Limit = Annotated[
+    int,
+    Meta(
+        ge=1,
+        le=LIMIT_MAX,
+        description="items of one answer, at most",
+        extra_json_schema={OPERATOR_LOWERS: True},
+    ),
+]
 
 
 class PageQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
