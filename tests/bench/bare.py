@@ -13,8 +13,9 @@ from pathlib import Path
 import aiohttp
 from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
 
+from tests.bench.echo import echoing
 from tests.bench.figures import Figure
-from tests.bench.work import Work, python_child
+from tests.bench.work import Work
 
 # A header with its context.
 SIGNED_BYTES = 190
@@ -93,13 +94,14 @@ def _insert(path: Path, batch: int, seconds: float) -> float:
 async def frames(work: Work) -> list[Figure]:
     """WebSocket messages to another process and back."""
     count = 5000 if work.quick else 30_000
-    async with python_child("tests.bench.echo") as child:
-        assert child.stdout is not None, "the child has a pipe"
-        url = (await child.stdout.readline()).decode().strip()
-        async with aiohttp.ClientSession() as http, http.ws_connect(url, compress=0) as socket:
-            started = time.perf_counter()
-            await asyncio.gather(_send(socket, count), _receive(socket, count))
-            rate = count / (time.perf_counter() - started)
+    async with (
+        echoing() as url,
+        aiohttp.ClientSession() as http,
+        http.ws_connect(url, compress=0) as socket,
+    ):
+        started = time.perf_counter()
+        await asyncio.gather(_send(socket, count), _receive(socket, count))
+        rate = count / (time.perf_counter() - started)
     work.limits["frames"] = rate
     return [Figure("bare", f"WebSocket frames there and back, {FRAME_BYTES} bytes", rate, "1/s")]
 

@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.bench.asking import Load
+
 # Time for a child to end by itself before it is killed.
 END_SECONDS = 10
 # The longest line a child may answer with.
@@ -22,7 +24,11 @@ class Work:
 
     folder: Path
     quick: bool
+    #: Whether cases with a million records run, for which a store is seeded for minutes.
+    large: bool = False
     limits: dict[str, float] = field(default_factory=dict)
+    #: What a bare server gave, by what was asked of it.
+    echoes: dict[str, Load] = field(default_factory=dict)
 
 
 @asynccontextmanager
