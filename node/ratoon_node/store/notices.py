@@ -75,11 +75,33 @@ def forget(db: sqlite3.Connection, records: Iterable[int]) -> None:
 
 
 def take_back(db: sqlite3.Connection, records: Iterable[int]) -> None:
-    """What these records say holds no more, until they are told again."""
-    db.executemany(
-        "UPDATE notice SET holds = 0 WHERE record = ? AND what < ? AND holds = 1",
-        [(n, _LASTING) for n in records],
-    )
+    """What these records say holds no more, until they are told again.
+
+    Somebody may have reposted a post twice: then the other repost says so still.
+    """
+    for n in records:
+        found = db.execute(
+            "SELECT notice.n, notice.author, record.id FROM notice"
+            " LEFT JOIN record ON record.n = notice.target AND notice.what = ?"
+            " WHERE notice.record = ? AND notice.what < ? AND notice.holds = 1",
+            (Notice.REPOST, n, _LASTING),
+        ).fetchall()
+        for place, author, reposted in found:
+            other = _repost(db, reposted, author) if reposted is not None else None
+            if other is None:
+                db.execute("UPDATE notice SET holds = 0 WHERE n = ?", (place,))
+            else:
+                db.execute("UPDATE notice SET record = ? WHERE n = ?", (other, place))
+
+
+def _repost(db: sqlite3.Connection, id_: bytes, author: int) -> int | None:
+    """The newest repost of a record by an account."""
+    found = db.execute(
+        "SELECT record FROM reference WHERE repost = ? AND author = ?"
+        " ORDER BY position DESC LIMIT 1",
+        (id_, author),
+    ).fetchone()
+    return int(found[0]) if found else None
 
 
 def tell(db: sqlite3.Connection, told: Told, now_ms: int) -> bool:
