@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,14 +74,16 @@ def movable(clock: AnyClock) -> Clock:
     return clock
 
 
-def person(network: bytes, rng: random.Random, clock: AnyClock) -> Person:
+def person(
+    network: bytes, rng: random.Random, clock: AnyClock, homes: Sequence[bytes] = ()
+) -> Person:
     entropy = rng.randbytes(32)
     paper = phrase.account_key(entropy)
     device = SigningKey.from_seed(rng.randbytes(32))
     agreement = AgreementKey(rng.randbytes(32))
     row = device_row(network, paper.public, device, agreement.public, EVERYTHING)
     account, genesis = new_account(
-        network, paper, Draft(devices=[row]), clock.now_ms(), rng.randbytes(16)
+        network, paper, Draft(devices=[row], homes=[*homes]), clock.now_ms(), rng.randbytes(16)
     )
     author = Author(network, account, device, phrase.slot_key(entropy))
     return Person(account, genesis, paper, author, rng, movable(clock))
