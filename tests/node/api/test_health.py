@@ -91,8 +91,8 @@ async def test_only_monitors_and_the_operator_look_closer(tmp_path: Path, path: 
         assert await asked(place, path, **{"X-Forwarded-For": "127.0.0.1"}) == 401
         assert await asked(place, path, **{"X-Forwarded-For": "192.0.2.1"} | token) == 200
         assert await asked(place, "/livez", **{"X-Forwarded-For": "192.0.2.1"}) == 200
-    proxies = {"trusted_proxies": ("127.0.0.1",), "monitors": ("192.0.2.0/24",)}
-    async with site(tmp_path, **proxies) as place:
+    monitors = ("192.0.2.0/24",)
+    async with site(tmp_path, trusted_proxies=("127.0.0.1",), monitors=monitors) as place:
         assert await asked(place, path) == 401
         assert await asked(place, path, **{"X-Forwarded-For": "192.0.2.7"}) == 200
         assert await asked(place, path, **{"X-Forwarded-For": "192.0.2.7, 10.0.0.1"}) == 401
