@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 import structlog
@@ -98,11 +99,13 @@ class Guard:
 
     def mount(self, app: web.Application, routes: Iterable[Route]) -> None:
         """Have the application answer `routes`, which this guards."""
+        routes = list(routes)
+        paths = {route.path for route in routes}
         for route in routes:
             place = Place(route, self._services.node.metrics)
             heads = route.method == "GET" and not route.holds
             for method in (route.method, "HEAD") if heads else (route.method,):
-                made = app.router.add_route(method, route.path, route.handler)
+                made = app.router.add_route(method, _spelt(route.path, paths), route.handler)
                 self._places[made] = place
 
     async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -200,6 +203,20 @@ class Guard:
 
 async def _nothing(_: web.Request) -> web.StreamResponse:
     raise NodeError(Code.NOT_FOUND)
+
+
+def _spelt(path: str, paths: Iterable[str]) -> str:
+    """A path as the router has it: `/a/{id}` is never `/a/word` where that is a path of its own."""
+    begin, _, last = path.rpartition("/")
+    if not last.startswith("{"):
+        return path
+    words = [
+        re.escape(word)
+        for one in paths
+        for before, _, word in (one.rpartition("/"),)
+        if before == begin and "{" not in word
+    ]
+    return f"{begin}/{{{last[1:-1]}:(?!(?:{'|'.join(words)})$)[^{{}}/]+}}" if words else path
 
 
 def _is_own(path: str) -> bool:

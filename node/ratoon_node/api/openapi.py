@@ -16,7 +16,7 @@ from aiohttp import web
 from ratoon_node import __version__
 from ratoon_node.api.answers import JSON_TYPE, Refusal, cached, refused_status
 from ratoon_node.api.route import Access, Route
-from ratoon_node.api.types import Id
+from ratoon_node.api.types import OPERATOR_LOWERS, Id
 from ratoon_node.config import Settings
 from ratoon_protocol.errors import Code
 
@@ -144,7 +144,7 @@ class _Schemas:
         whole = self._queries[self.of(query)["$ref"].rpartition("/")[2]]
         for name, schema in whole["properties"].items():
             plain = _never_null(schema)
-            if name == "limit":
+            if plain.pop(OPERATOR_LOWERS, False):
                 plain["maximum"] = min(plain["maximum"], self._page_records_max)
                 if "default" in plain:
                     plain["default"] = min(plain["default"], plain["maximum"])

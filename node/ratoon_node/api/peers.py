@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, cast
+from typing import Any, Literal, cast
 
 import msgspec
 from aiohttp import web
-from msgspec import Meta
 
 from ratoon_node import __version__
 from ratoon_node.api import asked
 from ratoon_node.api.answers import answer
 from ratoon_node.api.ports import Services
 from ratoon_node.api.route import Example, Route
-from ratoon_node.api.types import Count, Id, Ms, Position
-from ratoon_node.errors import NodeError
+from ratoon_node.api.types import Count, Id, Limit, Ms, Position
 from ratoon_node.store import listed
-from ratoon_protocol.errors import Code
 from ratoon_protocol.introduction import Side
 from ratoon_protocol.limits import VERSION
-
-# Nodes of one answer.
-NODES_MAX = 1000
 
 
 class RuleView(msgspec.Struct):
@@ -79,7 +73,7 @@ class PeersQuery(msgspec.Struct, forbid_unknown_fields=True):
     """Where to go on, and how far."""
 
     after: Position = 0
-    limit: Annotated[int, Meta(ge=1, le=NODES_MAX)] | None = None
+    limit: Limit | None = None
 
 
 class PeersPage(msgspec.Struct):
@@ -158,10 +152,7 @@ class Peers:
         """What nodes say of themselves, and what is known for sure."""
         node = self._services.node
         query = asked.query(request, PeersQuery)
-        most = min(node.settings.page_records_max, NODES_MAX)
-        limit = most if query.limit is None else query.limit
-        if limit > most:
-            raise NodeError(Code.OUT_OF_RANGE, safe=f"limit must be from 1 to {most}.")
+        limit = asked.limit_of(query.limit, self._services, node.settings.page_records_max)
         added = {account for account, peer in node.roster.peers.items() if peer.added}
         known = {*node.roster.peers, *node.roster.nodes} - {node.own.account}
         ordered = [*sorted(known & added), *sorted(known - added)]

@@ -104,9 +104,11 @@ class Little:
             found["statement"] = base64.b64encode(data).decode()
         return found
 
-    async def call(self, route: Route) -> aiohttp.ClientResponse:
-        """The example of a route, called."""
-        words = await self.words(route)
+    async def address(
+        self, route: Route, words: dict[str, str] | None = None
+    ) -> tuple[str, dict[str, str]]:
+        """Where the example of a route is called, and its parameters."""
+        words = words or await self.words(route)
         path = route.path
         for name, value in filled(route.example.path, words).items():
             path = path.replace(f"{{{name}}}", value)
@@ -114,6 +116,12 @@ class Little:
             name: str(value).lower() if isinstance(value, bool) else str(value)
             for name, value in filled(route.example.query, words).items()
         }
+        return self.place.url + path, params
+
+    async def call(self, route: Route) -> aiohttp.ClientResponse:
+        """The example of a route, called."""
+        words = await self.words(route)
+        url, params = await self.address(route, words)
         headers, data, body = await self.headers(route), None, route.example.body
         if body == "{record}":
             headers["Content-Type"], data = RECORD_TYPE, self.ann.post("one more").encode()
@@ -123,7 +131,7 @@ class Little:
         json = filled(body, words) if body is not None and data is None else None
         return await self.place.http.request(
             route.method,
-            self.place.url + path,
+            url,
             params=params,
             headers=headers,
             data=data,
