@@ -160,6 +160,24 @@ def references_to(db: sqlite3.Connection, ids: Sequence[bytes], limit: int) -> l
     return list(map(Mention._make, found))
 
 
+class Showing(NamedTuple):
+    """A reply that quotes something besides."""
+
+    record: int
+    parent: bytes
+    author: int
+
+
+def quoting_replies(db: sqlite3.Connection, ids: Sequence[bytes], limit: int) -> list[Showing]:
+    """Answers to these posts that show something of somebody else, at most so many."""
+    found = db.execute(
+        "SELECT record, parent, author FROM reference"
+        f" WHERE parent IN ({','.join('?' * len(ids))}) AND quote IS NOT NULL LIMIT ?",
+        (*ids, limit),
+    )
+    return list(map(Showing._make, found))
+
+
 def related(db: sqlite3.Connection, how: Relation, id_: bytes, limit: int) -> list[Mention]:
     """Who refers to one post in one way, the first ones."""
     found = db.execute(
@@ -261,9 +279,13 @@ def versions(db: sqlite3.Connection, post: int, id_: bytes) -> list[int]:
 
 
 def root_of(db: sqlite3.Connection, id_: bytes) -> bytes | None:
-    """The root of a post's thread, as one that answers it says."""
+    """The root of the thread of a post that nobody may read: as its row says, or one below it."""
     found = db.execute(
-        "SELECT root FROM reference WHERE parent = ? ORDER BY position LIMIT 1", (id_,)
+        "SELECT root FROM record CROSS JOIN reference ON reference.record = record.n"
+        " WHERE record.id = ?"
+        " UNION ALL SELECT * FROM"
+        " (SELECT root FROM reference WHERE parent = ? ORDER BY position LIMIT 1) LIMIT 1",
+        (id_, id_),
     ).fetchone()
     return found[0] if found else None
 

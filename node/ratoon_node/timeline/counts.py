@@ -2,7 +2,8 @@
 
 Each account counts once for a repost, an emoji and a vote; where one says two things (its slots
 were salted twice) the later one counts alone. Whom the lists hide now, who has vanished and whose
-authority is being judged anew counts for nothing. A vote counts if its options fit the poll and
+authority is being judged anew counts for nothing, nor does a reply that quotes one of them; what
+is hidden for a link in it alone is still counted. A vote counts if its options fit the poll and
 it says that it was made before the end; whoever votes again after the end has taken the vote
 back. Replies that their root's author did not invite are in the thread, so they count.
 """
@@ -16,12 +17,14 @@ from typing import NamedTuple
 
 from ratoon_node.store import references
 from ratoon_node.store.references import Held, Mention
-from ratoon_node.timeline.visibility import HIDDEN_FROM, Viewer
+from ratoon_node.timeline.visibility import HIDDEN_FROM, Item, Viewer
 from ratoon_protocol import kinds
 from ratoon_protocol.record import Body
 
 #: Rows counted of one kind for one post; what is above it is not looked at, and `more` is set.
 ROWS_MAX = 5000
+# Replies that quote somebody, looked at one by one while lists say something of accounts.
+SHOWING_MAX = 200
 #: Different emoji told of one post, those used most.
 EMOJI_MAX = 32
 
@@ -56,6 +59,7 @@ def counts(
     authors = {row.author for row in rows.mentions} | {row.author for row in rows.held}
     hidden = hidden_authors(db, viewer, authors)
     mentions = Counter(_mentioned(rows.mentions, hidden))
+    mentions.subtract(_showing_hidden(db, viewer, list(posts), hidden))
     last = {
         (row.target, row.kind, row.author): row for row in rows.held if row.author not in hidden
     }
@@ -64,7 +68,7 @@ def counts(
         by_target.setdefault(held.target, []).append(held)
     return {
         id_: Counts(
-            mentions[id_, 0],
+            max(mentions[id_, 0], 0),
             mentions[id_, 1],
             mentions[id_, 2],
             _reactions(by_target.get(id_, ())),
@@ -125,6 +129,21 @@ def _mentioned(rows: Iterable[Mention], hidden: Collection[int]) -> Iterable[tup
                 continue
             reposted.add((target, author))
         yield target, how
+
+
+def _showing_hidden(
+    db: sqlite3.Connection, viewer: Viewer, ids: Sequence[bytes], hidden: Collection[int]
+) -> list[tuple[bytes, int]]:
+    """Replies of others than hidden authors that are hidden all the same: for what they quote."""
+    if not viewer.policy.lists_accounts:
+        return []
+    rows = references.quoting_replies(db, ids, SHOWING_MAX)
+    seen = viewer.look_at([row.record for row in rows])
+    return [
+        (row.parent, 0)
+        for row, one in zip(rows, seen, strict=True)
+        if row.author not in hidden and not isinstance(one, Item)
+    ]
 
 
 def _reactions(held: Iterable[Held]) -> dict[str, int]:

@@ -92,7 +92,7 @@ class Life:
         if self.posts and rng.random() < 0.2:
             author, quoted, _ = rng.choice(self.posts)
             body |= {"quote": quoted.id, "quote_account": author.account}
-        if rng.random() < 0.1:
+        if rng.random() < 0.2:
             now_ms = self.node.runtime.clock.now_ms()
             many = rng.randint(0, 1)
             body["poll"] = {"ends_ms": now_ms + rng.choice((-(9**7), 9**7)), "many": many}
@@ -107,7 +107,7 @@ class Life:
         """A reaction, a vote or a repost."""
         rng = self.rng
         who = rng.choice(self.people)
-        author, target, body = rng.choice(self.posts)
+        author, target, body = rng.choice(self.posts[-12:])
         if "poll" in body and rng.random() < 0.8:
             choices = sorted(rng.sample(range(4), rng.randint(0, 3)))
             return who.sign(kinds.VOTE, {"choices": choices}, target.id)
@@ -148,7 +148,7 @@ class Life:
             )
             await self.node.own.host(who.account, not hosted)
             return
-        if chance < 0.55 or not self.posts:
+        if chance < 0.4 or not self.posts:
             made = self.post()
         elif chance < 0.85:
             made = self.about()
