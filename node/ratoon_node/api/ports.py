@@ -21,6 +21,7 @@ from ratoon_node.telemetry import Metrics
 from ratoon_node.timeline.digest import Digest
 from ratoon_node.timeline.feed import Feed
 from ratoon_node.timeline.trends import Trends
+from ratoon_node.timeline.notices import Bells
 from ratoon_node.timeline.visibility import Sight
 from ratoon_protocol.introduction import Side
 from ratoon_protocol.kinds import Scope
@@ -306,6 +307,11 @@ class NodeParts(Protocol):
     @property
     def sessions(self) -> Sessions:
         """Who is signed in."""
+        ...
+
+    @property
+    def bells(self) -> Bells:
+        """Who waits for notifications."""
         ...
 
     @property

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from enum import StrEnum
 from functools import lru_cache
 
@@ -165,3 +166,19 @@ def _trusted(address: str, proxies: tuple[str, ...]) -> bool:
     if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
         found = found.ipv4_mapped
     return any(found in ipaddress.ip_network(proxy) for proxy in proxies)
+
+
+class Places:
+    """How many streams are open, whatever carries them."""
+
+    def __init__(self) -> None:
+        self.open = 0
+
+    @contextmanager
+    def one(self) -> Iterator[int]:
+        """One more while the block runs; gives how many there are with it."""
+        self.open += 1
+        try:
+            yield self.open
+        finally:
+            self.open -= 1

@@ -4,38 +4,28 @@ To publish, a binary message [request number, [record…]]; the answer is [reque
 [[id or nil, code]…]], or [request number, code, retry_ms] if the whole message was refused.
 Requests are answered in the order in which they are done, several are under way at once.
 
-To read, a text message {"subscribe": "public" | "home" | "account" | "none", "account"?: hex,
-"since"?: cursor, "json"?: true}. Each record comes as a binary message [cursor, record] or as
-text {"cursor", "record"}. Whoever does not keep up is told {"missed": true} and caught up from
-the last cursor: nothing is lost, and no more than a bounded queue is ever kept.
+To read, a text message {"subscribe": topic | "none", …} (see `following.TOPICS`). What is told
+comes as binary or, with "json": true, as text. Whoever does not keep up is told {"missed": true}
+and caught up from the last cursor: nothing is lost, and what waits is bounded.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from collections.abc import Awaitable, Callable, Coroutine
-from functools import partial
+from collections.abc import Coroutine
 from typing import Any, Literal
 
 import msgpack
-import msgspec
 from aiohttp import WSMsgType, web
 
 from ratoon_node.api import asked, batch
 from ratoon_node.api.answers import error_body, to_json
+from ratoon_node.api.following import TOPICS, Reader, Wanted, Word, as_json, as_packed
 from ratoon_node.api.ports import Services
 from ratoon_node.api.publish import API, RECORDS_PER_REQUEST
-from ratoon_node.api.view import item_view
 from ratoon_node.errors import NodeError
-from ratoon_node.policy.engine import Policy
-from ratoon_node.store import read
-from ratoon_node.timeline import walk
-from ratoon_node.timeline.feed import Follower
-from ratoon_node.timeline.visibility import Item, Viewer
-from ratoon_node.timeline.walk import Cursor, Page
+from ratoon_node.timeline.feed import Message
 from ratoon_protocol.errors import Code, DecodeError
-from ratoon_protocol.limits import INT_MAX
 
 # Publishing messages of one stream under way at once: enough that the gate is never idle
 # between two, and the memory one client can take is this many messages.
@@ -46,18 +36,14 @@ MESSAGE_BYTES_MAX = 1024 * 1024
 HEARTBEAT_SECONDS = 30.0
 # What a client is told to wait while all bodies together are at their bound.
 BUSY_RETRY_MS = 1000
-# Records of one step of catching up.
-CATCH_UP_RECORDS = 200
 # A subscription is one line.
 TEXT_CHARS_MAX = 4096
 
 
-class Subscribe(msgspec.Struct, forbid_unknown_fields=True):
-    """What a reader wants to hear of; `since` is a position of a timeline."""
+class Subscribe(Wanted, kw_only=True):
+    """What a reader wants to hear of, in place of what it heard of before; "none": nothing."""
 
-    subscribe: Literal["public", "home", "account", "none"]
-    account: str = ""
-    since: int | None = None
+    subscribe: Word | Literal["none"]
     json: bool = False
 
 
@@ -75,7 +61,8 @@ class Streams:
     async def stream(self, request: web.Request) -> web.StreamResponse:
         """Serve one stream until it ends."""
         node = self._services.node
-        if len(self._open) >= node.settings.streams_max:
+        places = self._services.streams
+        if places.open >= node.settings.streams_max:
             raise NodeError(Code.BUSY, retry_ms=1000)
         socket = web.WebSocketResponse(
             compress=False,
@@ -84,14 +71,15 @@ class Streams:
         )
         await socket.prepare(request)
         self._open[socket] = None
-        node.metrics.streams.set(len(self._open))
         stream = _Stream(self._services, request, socket)
-        try:
-            await stream.run()
-        finally:
-            await stream.end()
-            del self._open[socket]
-            node.metrics.streams.set(len(self._open))
+        with places.one() as count:
+            node.metrics.streams.set(count)
+            try:
+                await stream.run()
+            finally:
+                await stream.end()
+                del self._open[socket]
+        node.metrics.streams.set(places.open)
         return socket
 
     async def close(self) -> None:
@@ -139,15 +127,16 @@ class _Stream:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _send(self, message: bytes | str) -> None:
+    async def _send(self, data: bytes, opcode: WSMsgType = WSMsgType.BINARY) -> None:
         """Send to somebody who may have left."""
         try:
-            if isinstance(message, bytes):
-                await self._socket.send_bytes(message)
-            else:
-                await self._socket.send_str(message)
+            await self._socket.send_frame(data, opcode)
         except ConnectionError:
             await self._socket.close()
+
+    async def _say(self, words: bytes) -> None:
+        """Send JSON."""
+        await self._send(words, WSMsgType.TEXT)
 
     # --- publishing ----------------------------------------------------------------------
 
@@ -183,115 +172,21 @@ class _Stream:
                 raise NodeError(Code.TOO_LARGE)
             wanted = asked.parse_json(text, Subscribe)
             asked.charge(self._request, self._services, 1)
-            account = b""
-            if wanted.subscribe in ("home", "account"):
-                account = asked.id_in(wanted.account, "account")
-            if wanted.since is not None and not 0 <= wanted.since <= INT_MAX:
-                raise NodeError(Code.OUT_OF_RANGE)
+            topic = None if wanted.subscribe == "none" else TOPICS[wanted.subscribe](wanted)
         except NodeError as error:
-            await self._send(to_json({"error": error_body(error)}).decode())
+            await self._say(to_json({"error": error_body(error)}))
             return
         if self._reader is not None:
             self._reader.cancel()
             await asyncio.wait([self._reader])
             self._reader = None
-        if wanted.subscribe != "none":
-            reader = Reader(self._services, wanted, account, self._send)
+        if topic is not None:
+            tell = self._tell_json if wanted.json else self._tell_packed
+            reader = Reader(self._services, topic, wanted.since, tell, self._say)
             self._reader = self._spawn(reader.run())
 
+    async def _tell_json(self, message: Message) -> None:
+        await self._say(as_json(message))
 
-class Reader:
-    """Follows one timeline for one client: from the store up to now, then from the feed."""
-
-    def __init__(
-        self,
-        services: Services,
-        wanted: Subscribe,
-        account: bytes,
-        send: Callable[[bytes | str], Awaitable[None]],
-    ) -> None:
-        self._services = services
-        self._wanted = wanted
-        self._account = account
-        self._send = send
-        self._waiting_max = services.node.settings.stream_queue_max
-
-    async def run(self) -> None:
-        """Send for ever; ends when cancelled."""
-        feed = self._services.feed
-        follower = Follower(self._waiting_max, feed.position)
-        self._sent = follower.since if self._wanted.since is None else self._wanted.since
-        try:
-            await self._join(follower)
-            await self._catch_up()
-            while True:
-                item = await follower.next()
-                if item is not None:
-                    await self._tell(item)
-                    continue
-                if follower.stale:
-                    feed.leave(follower)
-                    await self._join(follower)
-                else:
-                    self._services.node.metrics.streams_cut.inc()
-                    await self._send(to_json({"missed": True}).decode())
-                await self._catch_up()
-        finally:
-            feed.leave(follower)
-
-    async def _join(self, follower: Follower) -> None:
-        """Have the feed offer what is wanted."""
-        feed = self._services.feed
-        follower.stale = False
-        if self._wanted.subscribe == "public":
-            feed.follow_everything(follower)
-        elif self._wanted.subscribe == "account":
-            feed.follow_accounts(follower, [self._account])
-        else:
-            # On the list of homes before it is read, so that no follow falls in between.
-            feed.follow_home(follower, self._account, [self._account])
-            feed.follow_accounts(follower, await self._services.node.db.read(self._followed))
-
-    def _followed(self, db: sqlite3.Connection) -> list[bytes]:
-        own = read.account(db, self._account)
-        return read.follows(db, own.n, walk.FOLLOWS_MAX) if own else []
-
-    async def _catch_up(self) -> None:
-        """Everything above the last cursor that is in the store."""
-        make: Callable[..., Page] = walk.network
-        if self._wanted.subscribe != "public":
-            walks = {"account": walk.by_author, "home": walk.home}
-            make = partial(walks[self._wanted.subscribe], account=self._account)
-        node = self._services.node
-        while True:
-            policy, now_ms = node.gate.policy, node.runtime.clock.now_ms()
-            cursor = Cursor(self._sent, newest_first=False)
-
-            def look(
-                db: sqlite3.Connection,
-                policy: Policy = policy,
-                now_ms: int = now_ms,
-                cursor: Cursor = cursor,
-            ) -> Page:
-                viewer = Viewer(db, policy, now_ms)
-                return make(db, viewer, cursor=cursor, limit=CATCH_UP_RECORDS)
-
-            page = await node.db.read(look)
-            for item in page.items:
-                await self._tell(item)
-            if page.next is None:
-                self._sent = max(self._sent, page.end)
-                return
-            self._sent = max(self._sent, page.next)
-
-    async def _tell(self, item: Item) -> None:
-        """Send one item, unless it was sent while catching up."""
-        if item.position is None or item.position <= self._sent:
-            return
-        self._sent = item.position
-        self._services.node.metrics.stream_records.inc()
-        if self._wanted.json:
-            view = {"cursor": item.position, "record": item_view(item)}
-            await self._send(to_json(view).decode())
-        else:
-            await self._send(msgpack.packb([item.position, item.record.encode()]))
+    async def _tell_packed(self, message: Message) -> None:
+        await self._send(as_packed(message))

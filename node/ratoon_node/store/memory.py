@@ -32,6 +32,29 @@ def lines(db: sqlite3.Connection, after: int, end: int) -> Iterator[Line]:
     return map(Line._make, found)
 
 
+class Changed(NamedTuple):
+    """A journal line about a record: `id` and no `kind` if the header is gone."""
+
+    position: int
+    what: int
+    record: int | None
+    account: bytes | None
+    id: bytes | None
+    kind: int | None
+
+
+def changed(db: sqlite3.Connection, after: int, limit: int) -> list[Changed]:
+    """The lines after a journal position, in commit order, with what they are about."""
+    found = db.execute(
+        "SELECT journal.n, what, journal.record, account.id, coalesce(record.id, journal.id),"
+        " record.kind FROM journal LEFT JOIN record ON record.n = journal.record"
+        " LEFT JOIN account ON account.n = journal.account"
+        " WHERE journal.n > ? ORDER BY journal.n LIMIT ?",
+        (after, limit),
+    )
+    return list(map(Changed._make, found))
+
+
 def posts_of_edit(db: sqlite3.Connection, edit: int) -> list[int]:
     """Numbers of the posts that an edit is of."""
     found = db.execute(
@@ -126,3 +149,9 @@ def profiles(db: sqlite3.Connection, accounts: Sequence[int]) -> dict[int, int]:
         (json.dumps(list(accounts)), kinds.PROFILE),
     )
     return dict(found.fetchall())
+
+
+def followed_ids(db: sqlite3.Connection, account: bytes, limit: int) -> list[bytes]:
+    """The accounts that one follows now, whether they are here or not."""
+    own = read.account(db, account)
+    return read.follows(db, own.n, limit) if own is not None else []

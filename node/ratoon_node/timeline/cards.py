@@ -89,6 +89,7 @@ class Card:
         "edit",
         "id",
         "json",
+        "kind",
         "links",
         "n",
         "named",
@@ -110,6 +111,7 @@ class Card:
         self.n = n
         self.id = found.id
         self.account = found.header.account
+        self.kind = found.header.kind
         self.position = position
         self.disposition = disposition
         self.shown = shown

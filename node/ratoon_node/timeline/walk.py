@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from ratoon_node.store import listed
+from ratoon_node.store import listed, read
 from ratoon_node.store.listed import Place
 from ratoon_node.timeline.cards import PLACES_MAX
 from ratoon_node.timeline.visibility import PUBLIC_HIDDEN_FROM, Item, Viewer, snapshot
+from ratoon_protocol import kinds
 from ratoon_protocol.limits import INT_MAX
 
 # Records looked at for one page: a reader of a place full of hidden ones pays for a few pages
@@ -100,6 +101,18 @@ def numbers_of(viewer: Viewer, accounts: Sequence[bytes]) -> list[int]:
     return list(dict.fromkeys(one.n for one in map(viewer.known, accounts) if one is not None))
 
 
+def members(
+    db: sqlite3.Connection, viewer: Viewer, owner: bytes, target: bytes
+) -> tuple[bytes, ...] | None:
+    """Who is on an account's list now; None if there is no such list to be read."""
+    known = viewer.known(owner)
+    row = read.current(db, known.n, kinds.LIST, target) if known is not None else None
+    found = viewer.look_at([row.n])[0] if row is not None else None
+    if not isinstance(found, Item) or not found.body["state"]:
+        return None
+    return tuple(found.body["members"])
+
+
 def readable(found: object, in_public: bool) -> bool:
     """Whether what a `Viewer` found belongs into a timeline."""
     if not isinstance(found, Item):
@@ -120,21 +133,33 @@ def page(
     wanted: Callable[[Item, Place], bool] = _any,
 ) -> Page:
     """The next readable records of a walk. `end`: how far its index is, if not the journal's."""
+    found, following = take(viewer, walk, limit, in_public, wanted)
     end = viewer.end if end is None else end
-    items: list[Item] = []
+    return Page([item for _, item in found], following, end)
+
+
+def take(
+    viewer: Viewer,
+    walk: Iterator[Place],
+    limit: int,
+    in_public: bool = False,
+    wanted: Callable[[Item, Place], bool] = _any,
+) -> tuple[list[tuple[Place, Item]], int | None]:
+    """The next readable records of a walk with their places, and the position to go on from."""
+    found: list[tuple[Place, Item]] = []
     looked_at = 0
     while True:
-        most = min(limit - len(items), LOOKED_AT_MAX - looked_at)
+        most = min(limit - len(found), LOOKED_AT_MAX - looked_at)
         part = list(islice(walk, most))
         seen = viewer.look_at([place.n for place in part])
-        for place, found in zip(part, seen, strict=True):
-            if isinstance(found, Item) and readable(found, in_public) and wanted(found, place):
-                items.append(found)
+        for place, one in zip(part, seen, strict=True):
+            if isinstance(one, Item) and readable(one, in_public) and wanted(one, place):
+                found.append((place, one))
         looked_at += len(part)
         if len(part) < most:
-            return Page(items, None, end)
-        if len(items) == limit or looked_at == LOOKED_AT_MAX:
-            return Page(items, part[-1].position, end)
+            return found, None
+        if len(found) == limit or looked_at == LOOKED_AT_MAX:
+            return found, part[-1].position
 
 
 def one_by_one(places: Places, position: int, size: int) -> Iterator[Place]:

@@ -1,0 +1,183 @@
+"""Following one timeline for one client, whatever carries it: from the store up to now, then from
+the feed; and how what is told is spelt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Annotated, Literal
+
+import msgpack
+import msgspec
+from msgspec import Meta
+
+from ratoon_node.api.answers import to_json
+from ratoon_node.api.ports import Services
+from ratoon_node.api.types import Id, Position
+from ratoon_node.api.view import edit_bytes, item_json
+from ratoon_node.errors import NodeError
+from ratoon_node.timeline import topics
+from ratoon_node.timeline.feed import Follower, Message
+from ratoon_node.timeline.topics import Authors, Listed, Network, Thread, Topic
+from ratoon_protocol.errors import Code
+from ratoon_protocol.limits import TAG_BYTES_MAX
+
+Slot = Annotated[
+    str,
+    Meta(pattern="^[0-9a-fA-F]{32}$", description="16 bytes as hexadecimal: the target of a list"),
+]
+Tag = Annotated[str, Meta(min_length=1, max_length=TAG_BYTES_MAX + 1, description="a tag")]
+
+
+class Wanted(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What a client wants to hear of: a topic, and which one; from `since` on."""
+
+    account: Id | None = None
+    list: Slot | None = None
+    tag: Tag | None = None
+    id: Id | None = None
+    since: Position | None = None
+
+
+def _bytes(wanted: Wanted, name: str) -> bytes:
+    value = getattr(wanted, name)
+    if value is None:
+        raise NodeError(Code.BAD_REQUEST, safe=f"This topic needs {name}.")
+    return bytes.fromhex(value)
+
+
+def _tag(wanted: Wanted) -> Topic:
+    if wanted.tag is None:
+        raise NodeError(Code.BAD_REQUEST, safe="This topic needs tag.")
+    return Listed.tag(wanted.tag)
+
+
+#: Every topic of streams, by its word: how it is made of what a client says.
+TOPICS: dict[str, Callable[[Wanted], Topic]] = {
+    "network": lambda wanted: Network(),
+    "local": lambda wanted: Listed.local(),
+    "home": lambda wanted: Authors.home(_bytes(wanted, "account")),
+    "account": lambda wanted: Authors.one(_bytes(wanted, "account")),
+    "list": lambda wanted: Authors.members(_bytes(wanted, "account"), _bytes(wanted, "list")),
+    "tag": _tag,
+    "thread": lambda wanted: Thread(_bytes(wanted, "id")),
+}
+Word = Literal["network", "local", "home", "account", "list", "tag", "thread"]
+
+
+# --- how it is spelt ---------------------------------------------------------------------------
+
+
+def as_json(message: Message) -> bytes:
+    """{"cursor", "record"} or {"cursor", "gone": [ids]}; made once for all who get it."""
+    if not message.json:
+        if message.item is not None:
+            message.json = b'{"cursor":%d,"record":%b}' % (message.cursor, item_json(message.item))
+        else:
+            gone = [id_.hex() for id_ in message.gone]
+            message.json = to_json({"cursor": message.cursor, "gone": gone})
+    return message.json
+
+
+def as_packed(message: Message) -> bytes:
+    """[cursor, record, edit or nil], or {"cursor", "gone": [ids]}."""
+    if not message.packed:
+        item = message.item
+        told = (
+            [message.cursor, item.card.raw, edit_bytes(item)]
+            if item is not None
+            else {"cursor": message.cursor, "gone": list(message.gone)}
+        )
+        message.packed = bytes(msgpack.packb(told))
+    return message.packed
+
+
+# --- following ---------------------------------------------------------------------------------
+
+
+class Notice(msgspec.Struct, omit_defaults=True):
+    """Some were missed (the client was too slow): what follows comes from the store. With `since`:
+    what went away after that is not told any more, so what is shown should be read anew.
+    """
+
+    missed: bool
+    since: Position | None = msgspec.field(default=None, name="from")
+
+
+class Reader:
+    """Follows one topic. `tell` sends a message, `note` sends words about the stream itself."""
+
+    def __init__(
+        self,
+        services: Services,
+        topic: Topic,
+        since: int | None,
+        tell: Callable[[Message], Awaitable[None]],
+        note: Callable[[bytes], Awaitable[None]],
+    ) -> None:
+        self._services = services
+        self._topic = topic
+        self._since = since
+        self._tell_client = tell
+        self._note = note
+
+    async def run(self) -> None:
+        """Send for ever; ends when cancelled."""
+        feed, metrics = self._services.feed, self._services.node.metrics
+        follower = Follower(self._services.node.settings.stream_queue_max, feed)
+        self._sent = follower.since if self._since is None else self._since
+        try:
+            await self._join(follower)
+            while True:
+                await self._catch_up(follower)
+                while (message := await follower.next()) is not None:
+                    await self._tell(message)
+                if follower.stale:
+                    await self._join(follower)
+                else:
+                    metrics.streams_cut.inc()
+                    await self._note(to_json(Notice(True)))
+        finally:
+            feed.leave(follower)
+            follower.clear()
+
+    async def _join(self, follower: Follower) -> None:
+        """Have the feed offer what is wanted."""
+        feed, topic = self._services.feed, self._topic
+        follower.stale = False
+        if topic.owner is not None:
+            # Before it is read whom the owner follows, so that no follow falls in between.
+            feed.watch(follower, topic.owner)
+        keys = await self._services.sight.read(topic.keys)
+        feed.follow(follower, keys, topic.owner)
+
+    async def _catch_up(self, follower: Follower) -> None:
+        """Everything above the last cursor that is in the store."""
+        node = self._services.node
+        if self._topic.derived and self._sent < self._services.feed.position:
+            await node.digest.reached(self._services.feed.position)
+        more = True
+        while more:
+            look = partial(
+                topics.catch_up,
+                topic=self._topic,
+                keys=list(follower.keys),
+                since=self._sent,
+                node=node.own.account,
+            )
+            step = await self._services.sight.read(look)
+            if step.lost:
+                await self._note(to_json(Notice(True, self._sent)))
+            for message in step.messages:
+                await self._tell(message, caught_up=True)
+            self._sent = max(self._sent, step.upto)
+            more = step.more
+
+    async def _tell(self, message: Message, caught_up: bool = False) -> None:
+        """Send one message, unless that was done while catching up."""
+        if message.cursor <= self._sent and not caught_up:
+            return
+        self._sent = max(self._sent, message.cursor)
+        self._services.node.metrics.stream_records.inc()
+        await self._tell_client(message)
