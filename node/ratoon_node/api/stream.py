@@ -19,10 +19,12 @@ import msgpack
 from aiohttp import WSMsgType, web
 
 from ratoon_node.api import asked, batch
+from ratoon_node.api.access import token_of
 from ratoon_node.api.answers import error_body, to_json
 from ratoon_node.api.following import TOPICS, Reader, Wanted, Word, as_json, as_packed
 from ratoon_node.api.ports import Services
 from ratoon_node.api.publish import API, RECORDS_PER_REQUEST
+from ratoon_node.api.telling import NoticeReader
 from ratoon_node.errors import NodeError
 from ratoon_node.timeline.feed import Message
 from ratoon_protocol.errors import Code, DecodeError
@@ -41,10 +43,15 @@ TEXT_CHARS_MAX = 4096
 
 
 class Subscribe(Wanted, kw_only=True):
-    """What a reader wants to hear of, in place of what it heard of before; "none": nothing."""
+    """What a reader wants to hear of, in place of what it heard of before; "none": nothing.
 
-    subscribe: Word | Literal["none"]
+    "notifications" are those of whom `token` speaks for (or the one the stream was opened with),
+    and always JSON.
+    """
+
+    subscribe: Word | Literal["notifications", "none"]
     json: bool = False
+    token: str = ""
 
 
 class Streams:
@@ -172,7 +179,8 @@ class _Stream:
                 raise NodeError(Code.TOO_LARGE)
             wanted = asked.parse_json(text, Subscribe)
             asked.charge(self._request, self._services, 1)
-            topic = None if wanted.subscribe == "none" else TOPICS[wanted.subscribe](wanted)
+            make = TOPICS.get(wanted.subscribe)
+            topic = make(wanted) if make is not None else None
         except NodeError as error:
             await self._say(to_json({"error": error_body(error)}))
             return
@@ -184,6 +192,10 @@ class _Stream:
             tell = self._tell_json if wanted.json else self._tell_packed
             reader = Reader(self._services, topic, wanted.since, tell, self._say)
             self._reader = self._spawn(reader.run())
+        elif wanted.subscribe == "notifications":
+            token = wanted.token or token_of(self._request)
+            told = NoticeReader(self._services, token, wanted.since, self._say)
+            self._reader = self._spawn(told.run())
 
     async def _tell_json(self, message: Message) -> None:
         await self._say(as_json(message))

@@ -48,7 +48,8 @@ async def test_pages_kinds_and_what_is_unread(tmp_path: Path) -> None:
         assert list(page["accounts"]) == [bob.account.hex()]
         assert page["end"] == newest["n"]
 
-        walked, cursor = [], {}
+        walked: list[str] = []
+        cursor: dict[str, int] = {}
         while True:
             part = await told(place, token, limit=2, only="reply,mention", **cursor)
             walked += [one["record"]["id"] for one in part["items"]]

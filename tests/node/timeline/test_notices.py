@@ -303,17 +303,20 @@ async def test_what_became_of_a_report_is_told_even_if_that_is_why_it_is_hidden(
 # --- waking, cursors, plans ----------------------------------------------------------------
 
 
+async def number(node: Node, who: Person) -> int:
+    found = await node.db.read(lambda db: stored.number_of(db, who.account))
+    assert found is not None
+    return found
+
+
 async def test_a_bell_rings_for_whom_it_concerns(tmp_path: Path) -> None:
     async with running(tmp_path) as node:
         ann, bob = await people(node, 2)
-        numbers = {
-            who.account: await node.db.read(lambda db, who=who: stored.number_of(db, who.account))
-            for who in (ann, bob)
-        }
-        bells = [node.bells.listen(numbers[who.account]) for who in (ann, bob)]
+        first, second = [await number(node, who) for who in (ann, bob)]
+        bells = [node.bells.listen(first), node.bells.listen(second)]
         await publish(node, bob.sign(kinds.POST, mention(ann.account)))
         assert [bell.is_set() for bell in bells] == [True, False]
-        node.bells.leave(numbers[ann.account], bells[0])
+        node.bells.leave(first, bells[0])
         bells[0].clear()
         await publish(node, bob.sign(kinds.POST, mention(ann.account)))
         assert not bells[0].is_set()
@@ -373,9 +376,9 @@ class Twin:
         for (kind, author, target), state in self.slots.items():
             if kind == kinds.FOLLOW and state and target == account:
                 found.add(("follow", author, b""))
-            if kind == kinds.REACTION and state and target in alive:
-                if self.posts[target][0] == account:
-                    found.add(("reaction", author, target))
+            mine = target in alive and self.posts[target][0] == account
+            if kind == kinds.REACTION and state and mine:
+                found.add(("reaction", author, target))
         for id_, (author, target) in self.reposts.items():
             if id_ not in self.gone and target in alive and self.posts[target][0] == account:
                 found.add(("repost", author, target))
