@@ -131,7 +131,7 @@ async def ask(url: str, requests: Sequence[bytes], connections: int, count: int)
 
 
 class Listener(asyncio.Protocol):
-    """One WebSocket that counts what comes: `heard` is called for each message."""
+    """One WebSocket that counts what comes: `heard` is called for each record."""
 
     def __init__(self, url: str, first: str, heard: Callable[[], None]) -> None:
         self._url = url
@@ -159,11 +159,13 @@ class Listener(asyncio.Protocol):
             self._open = True
             self._transport.write(_text_frame(self._first))
         while (size := _frame_size(self._read)) and len(self._read) >= size:
-            kind, self._read = self._read[0], self._read[size:]
-            if kind == _PING:
+            frame, self._read = self._read[:size], self._read[size:]
+            if frame[0] == _PING:
                 self._transport.write(_PONG)
-            elif kind in (_TEXT, _BINARY):
+            elif frame[0] == _BINARY:
                 self._heard()
+            else:
+                raise RuntimeError(f"the node says {frame!r}")
 
     def close(self) -> None:
         self._transport.close()

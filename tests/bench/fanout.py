@@ -60,7 +60,7 @@ async def _publish(url: str, records: list[bytes]) -> list[float]:
 
     newest = json.loads((await ask(url, [get(url, "/v1/timelines/network?limit=1")], 1, 1)).body)
     # With a cursor, so that who joins late hears the first post too: then all have joined.
-    first = json.dumps({"subscribe": "public", "since": newest["end"]})
+    first = json.dumps({"subscribe": "network", "since": newest["end"]})
     listeners = [await listen(url, first, one) for _ in range(SUBSCRIBERS)]
     found = []
     for record in records:
