@@ -91,6 +91,9 @@ async def _home(work: Work, store: Seeded, node: NodeChild) -> list[Figure]:
                 found += await _latency(work, store, load, "home", name, p99_ms)
             target = _promised(store, HOME_RATE if usual and connections == 16 else None)
             limit = (await _limit(work, len(load.body), connections)).rate
+            if usual:
+                bare = f"{store.size}, a bare server sends as much, {connections} at once"
+                found.append(Figure("home", bare, limit, "1/s"))
             found.append(Figure("home", name, load.rate, "1/s", limit, target))
     load = await _load(work, node.url, _others(store), 16)
     name = f"{store.size}, {OTHERS} homes in turn, 16 at once"
