@@ -10,14 +10,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Coroutine
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 from aiohttp import web
 
 from ratoon_node.api import asked
+from ratoon_node.api.access import signed_in, token_of
 from ratoon_node.api.following import TOPICS, Reader, Wanted, Word, as_json
 from ratoon_node.api.ports import Services
 from ratoon_node.api.route import Example, Route
+from ratoon_node.api.telling import NoticeReader
 from ratoon_node.errors import NodeError
 from ratoon_node.runtime import Clock
 from ratoon_node.timeline.feed import Message
@@ -40,9 +43,11 @@ _HEADERS = {
 
 
 class EventsQuery(Wanted, kw_only=True):
-    """Which topic, and which one of its kind; from `since` on, or from now."""
+    """Which topic, and which one of its kind; from `since` on, or from now. "notifications" are
+    those of whoever is signed in.
+    """
 
-    topic: Word
+    topic: Word | Literal["notifications"]
 
 
 class Events:
@@ -63,7 +68,7 @@ class Events:
                 "streams",
                 query=EventsQuery,
                 media=(EVENTS_TYPE,),
-                codes=(Code.BUSY,),
+                codes=(Code.BUSY, Code.UNAUTHORISED),
                 example=Example(query={"topic": "network"}),
                 holds=True,
             )
@@ -72,7 +77,11 @@ class Events:
     async def events(self, request: web.Request) -> web.StreamResponse:
         """Serve one client until it leaves or the node stops."""
         query = asked.query(request, EventsQuery)
-        topic = TOPICS[query.topic](query)
+        make = TOPICS.get(query.topic)
+        topic = make(query) if make is not None else None
+        token = token_of(request)
+        if topic is None:
+            await signed_in(self._services, token)
         since = query.since
         last = request.headers.get("Last-Event-ID", "").strip()
         if last:
@@ -85,12 +94,17 @@ class Events:
         with self._services.streams.one() as count:
             node.metrics.streams.set(count)
             await response.prepare(request)
-            reader = Reader(self._services, topic, since, client.tell, client.note)
+            reader: Reader | NoticeReader
+            if topic is None:
+                reader = NoticeReader(self._services, token, since, client.send, client.note)
+            else:
+                sent = partial(asked.sent, request, self._services)
+                reader = Reader(self._services, topic, since, client.tell, client.note, sent)
             await self._serve(reader, client)
         node.metrics.streams.set(self._services.streams.open)
         return response
 
-    async def _serve(self, reader: Reader, client: _Client) -> None:
+    async def _serve(self, reader: Reader | NoticeReader, client: _Client) -> None:
         """Both the reader and the heartbeat, until one of them ends."""
         spawn = self._services.node.runtime.spawn
         tasks = [
@@ -124,7 +138,11 @@ class _Client:
 
     async def tell(self, message: Message) -> None:
         """An event."""
-        await self._response.write(b"id: %d\ndata: %b\n\n" % (message.cursor, as_json(message)))
+        await self.send(message.cursor, as_json(message))
+
+    async def send(self, cursor: int, text: bytes) -> None:
+        """An event as JSON."""
+        await self._response.write(b"id: %d\ndata: %b\n\n" % (cursor, text))
 
     async def note(self, words: bytes) -> None:
         """Words about the stream itself: no cursor changes."""

@@ -106,7 +106,11 @@ class Notice(msgspec.Struct, omit_defaults=True):
 
 
 class Reader:
-    """Follows one topic. `tell` sends a message, `note` sends words about the stream itself."""
+    """Follows one topic. `tell` sends a message, `note` sends words about the stream itself.
+
+    `sent` is told how many records were sent, and says how many ms the past must wait for its
+    next step: nobody reads a whole network faster over a stream than by pages.
+    """
 
     def __init__(
         self,
@@ -115,8 +119,10 @@ class Reader:
         since: int | None,
         tell: Callable[[Message], Awaitable[None]],
         note: Callable[[bytes], Awaitable[None]],
+        sent: Callable[[int], int],
     ) -> None:
         self._services = services
+        self._sent_now = sent
         self._topic = topic
         self._since = since
         self._tell_client = tell
@@ -133,6 +139,7 @@ class Reader:
                 await self._catch_up(follower)
                 while (message := await follower.next()) is not None:
                     await self._tell(message)
+                    self._sent_now(1)
                 if follower.stale:
                     await self._join(follower)
                 else:
@@ -173,6 +180,9 @@ class Reader:
                 await self._tell(message, caught_up=True)
             self._sent = max(self._sent, step.upto)
             more = step.more
+            wait_ms = self._sent_now(len(step.messages))
+            if more and wait_ms:
+                await node.runtime.clock.sleep_ms(wait_ms)
 
     async def _tell(self, message: Message, caught_up: bool = False) -> None:
         """Send one message, unless that was done while catching up."""

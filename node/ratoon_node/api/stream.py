@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any, Literal
 
 import msgpack
@@ -23,7 +24,9 @@ from ratoon_node.api.access import token_of
 from ratoon_node.api.answers import error_body, to_json
 from ratoon_node.api.following import TOPICS, Reader, Wanted, Word, as_json, as_packed
 from ratoon_node.api.ports import Services
-from ratoon_node.api.publish import API, RECORDS_PER_REQUEST
+from ratoon_node.api.publish import API
+from ratoon_node.api.rate import Pool, records_cost
+from ratoon_node.api.route import Route
 from ratoon_node.api.telling import NoticeReader
 from ratoon_node.errors import NodeError
 from ratoon_node.timeline.feed import Message
@@ -61,9 +64,19 @@ class Streams:
         self._services = services
         self._open: dict[web.WebSocketResponse, None] = {}
 
-    def routes(self) -> list[web.RouteDef]:
+    def routes(self) -> list[Route]:
         """The group's routes."""
-        return [web.get("/v1/stream", self.stream)]
+        return [
+            Route(
+                "GET",
+                "/v1/stream",
+                self.stream,
+                "Publish many records and hear of what is new, over one WebSocket",
+                "streams",
+                codes=(Code.BUSY,),
+                holds=True,
+            )
+        ]
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         """Serve one stream until it ends."""
@@ -162,7 +175,8 @@ class _Stream:
             number, items = batch.split_numbered(data)
             if not held:
                 raise NodeError(Code.BUSY, retry_ms=BUSY_RETRY_MS)
-            asked.charge(self._request, self._services, len(items) / RECORDS_PER_REQUEST)
+            cost = records_cost(len(items), len(data))
+            asked.charge(self._request, self._services, cost, Pool.WRITE)
             outcomes = await self._services.node.gate.submit(items, API)
             return [number, [[one.id, one.code.value] for one in outcomes]]
         except DecodeError as error:
@@ -190,11 +204,14 @@ class _Stream:
             self._reader = None
         if topic is not None:
             tell = self._tell_json if wanted.json else self._tell_packed
-            reader = Reader(self._services, topic, wanted.since, tell, self._say)
+            sent = partial(asked.sent, self._request, self._services)
+            reader = Reader(self._services, topic, wanted.since, tell, self._say, sent)
             self._reader = self._spawn(reader.run())
         elif wanted.subscribe == "notifications":
             token = wanted.token or token_of(self._request)
-            told = NoticeReader(self._services, token, wanted.since, self._say)
+            told = NoticeReader(
+                self._services, token, wanted.since, lambda _, text: self._say(text), self._say
+            )
             self._reader = self._spawn(told.run())
 
     async def _tell_json(self, message: Message) -> None:

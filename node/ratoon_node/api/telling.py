@@ -29,7 +29,8 @@ class _Step(NamedTuple):
 
 
 class NoticeReader:
-    """Follows the notifications of whom a token speaks for. `say` sends one JSON text.
+    """Follows the notifications of whom a token speaks for. `tell` sends one, with its place;
+    `note` sends words about the stream itself. Both are JSON.
 
     Each is `{"cursor", "notification"}`. Nothing is queued: a slow client is read for later. The
     session is asked again before anything is told, so nothing is told after its end.
@@ -40,12 +41,14 @@ class NoticeReader:
         services: Services,
         token: str,
         since: int | None,
-        say: Callable[[bytes], Awaitable[None]],
+        tell: Callable[[int, bytes], Awaitable[None]],
+        note: Callable[[bytes], Awaitable[None]],
     ) -> None:
         self._services = services
         self._token = token
         self._since = since
-        self._say = say
+        self._tell = tell
+        self._note = note
 
     async def run(self) -> None:
         """Tell for ever; ends when cancelled, or with the session (the client is told why)."""
@@ -53,7 +56,7 @@ class NoticeReader:
             account = (await signed_in(self._services, self._token)).account
             await self._follow(account)
         except NodeError as error:
-            await self._say(to_json({"error": error_body(error)}))
+            await self._note(to_json({"error": error_body(error)}))
 
     async def _follow(self, account: bytes) -> None:
         node = self._services.node
@@ -87,7 +90,7 @@ class NoticeReader:
 
             step = await self._services.sight.read(look)
             for n, text in step.told:
-                await self._say(b'{"cursor":%d,"notification":%b}' % (n, text))
+                await self._tell(n, b'{"cursor":%d,"notification":%b}' % (n, text))
             self._services.node.metrics.stream_records.inc(len(step.told))
             sent, more = step.upto, step.more
         return sent

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,25 @@ async def test_nothing_is_told_after_the_session(tmp_path: Path, ending: str) ->
                 await publish(place.node, signed_operation(ann, draft))
             await publish(place.node, bob.post("hm", **_mention(ann)))
             assert (await heard(socket))["error"]["code"] == "unauthorised"
+
+
+async def test_the_same_as_server_sent_events(tmp_path: Path) -> None:
+    async with site(tmp_path) as place:
+        ann, bob = await member(place.node, 2), await member(place.node, 3)
+        url = place.url + "/v1/events?topic=notifications"
+        async with place.http.get(url) as refused:
+            assert refused.status == 401
+        headers = {"Authorization": f"Bearer {await signed_in(place, ann)}"}
+        async with place.http.get(url + "&since=0", headers=headers) as events:
+            await liked(place, bob, ann)
+            async with asyncio.timeout(20):
+                event = b""
+                while b"\ndata: " not in event:
+                    event = await events.content.readuntil(b"\n\n")
+        id_, data = event.decode().strip().split("\n")
+        told = json.loads(data.removeprefix("data: "))
+        assert id_ == f"id: {told['cursor']}"
+        assert told["notification"]["what"] == "reaction"
 
 
 def _mention(whom: Person) -> dict[str, Any]:
