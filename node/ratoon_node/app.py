@@ -115,7 +115,8 @@ class Node:
 
     async def close(self) -> None:
         """Say goodbye, stop every task, then the threads, then the store."""
-        await self.hub.close()
+        if not self.stopping:  # whoever said so has said goodbye
+            await self.hub.close()
         await self.runtime.spawner.cancel_all()
         await self.transport.close()
         await self.names.close()

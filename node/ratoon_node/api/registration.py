@@ -12,9 +12,10 @@ import msgspec
 from aiohttp import web
 
 from ratoon_node.api import asked
-from ratoon_node.api.answers import answer
+from ratoon_node.api.answers import JSON_TYPE, answer
 from ratoon_node.api.ports import Services
-from ratoon_node.api.publish import ACCEPTED, API, RECORDS_PER_REQUEST
+from ratoon_node.api.publish import ACCEPTED, API
+from ratoon_node.api.rate import Pool, records_cost
 from ratoon_node.api.route import Example, Route
 from ratoon_node.api.types import Id
 from ratoon_node.errors import NodeError, told
@@ -32,6 +33,7 @@ from ratoon_protocol.record import Record, decode_header, decode_payload
 
 # Records of one registration: the identity log of an account that changed its keys often.
 RECORDS_MAX = 256
+_MSGPACK = "application/msgpack"
 # A second try for an account whose first one is still under way.
 RETRY_MS = 500
 
@@ -81,6 +83,8 @@ class Registrations:
                 "Makes this node a home of an account, under a name of its domain if one is asked.",
                 "accounts",
                 body=Registration,
+                takes=(_MSGPACK,),
+                pool=Pool.ENTRY,
                 answer=Registered,
                 status=201,
                 codes=(
@@ -99,7 +103,8 @@ class Registrations:
     async def register(self, request: web.Request) -> web.Response:
         """Host an account. Asking again is answered alike and takes no second invite."""
         form = await self._form(request)
-        asked.charge(request, self._services, len(form.records) / RECORDS_PER_REQUEST)
+        cost = records_cost(len(form.records), sum(map(len, form.records)))
+        asked.charge(request, self._services, cost, Pool.WRITE)
         log = await self._read_log(form.records)
         self._check_policy(log.account)
         if log.account in self._under_way:
@@ -127,13 +132,15 @@ class Registrations:
 
     async def _form(self, request: web.Request) -> Registration:
         data = await asked.body(request, self._services)
-        if request.content_type == "application/msgpack":
+        if request.content_type == _MSGPACK:
             try:
                 form = msgspec.msgpack.decode(data, type=Registration)
             except msgspec.DecodeError:
                 raise NodeError(Code.MALFORMED) from None
-        else:
+        elif request.content_type == JSON_TYPE:
             form = asked.parse_json(data, Registration)
+        else:
+            raise NodeError(Code.BAD_REQUEST, safe=f"Send {JSON_TYPE} or {_MSGPACK}.")
         if not form.records:
             raise NodeError(Code.EMPTY)
         if len(form.records) > RECORDS_MAX:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from aiohttp import WSCloseCode, web
 
 from ratoon_node.api.reload import Reloader
+from ratoon_node.api.route import Route, link_route
 from ratoon_node.api.server import RELOADER, make_app, make_runner
 from ratoon_node.app import Node, assemble, read_policy
 from ratoon_node.cli.say import called, fail, terminal, words_grid
@@ -23,7 +24,7 @@ from ratoon_node.operate.folder import Folder
 from ratoon_node.operate.own import Keys
 from ratoon_node.operate.supervisor import READY, STOPPING, keep_watch, tell_supervisor
 from ratoon_node.peering.lookup import DomainLookup
-from ratoon_node.peering.wire import LINK_PATH, SocketTransport, accept
+from ratoon_node.peering.wire import SocketTransport, accept
 from ratoon_node.policy.document import PolicyFileError
 from ratoon_node.runtime import SystemClock, system_runtime
 from ratoon_node.store.db import AioDb
@@ -33,6 +34,8 @@ from ratoon_protocol import phrase
 # What is under way, streams and links get this long together once the node was told to stop; then
 # tasks are ended and the store is closed, all of it within five seconds.
 SHUTDOWN_S_MAX = 4.0
+# Of that, peers get so long to hear that this node ends.
+GOODBYES_S_MAX = 1.0
 # Connections the kernel holds until they are accepted.
 BACKLOG = 1024
 
@@ -161,9 +164,9 @@ class LinkDoor:
         self._node = node
         self._open: set[web.WebSocketResponse] = set()
 
-    def route(self) -> web.RouteDef:
+    def route(self) -> Route:
         """Where links come in."""
-        return web.get(LINK_PATH, self._take)
+        return link_route(self._take)
 
     async def _take(self, request: web.Request) -> web.WebSocketResponse:
         response, wire = await accept(request)
@@ -176,9 +179,11 @@ class LinkDoor:
 
     async def close(self, _: web.Application) -> None:
         """Say goodbye on all links and end those that came in: the process waits for none."""
-        await self._node.hub.close()
-        for response in list(self._open):
-            await response.close(code=WSCloseCode.GOING_AWAY)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYES_S_MAX):
+                await self._node.hub.close()
+                code = WSCloseCode.GOING_AWAY
+                await asyncio.gather(*(one.close(code=code) for one in list(self._open)))
 
 
 def _take_hangups(node: Node, reloader: Reloader) -> None:

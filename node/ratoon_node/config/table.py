@@ -297,7 +297,7 @@ class Settings:
     ] = 60_000
     page_records_max: Annotated[
         int,
-        Row("Records in one answer of a listing.", unit="records", low=10, high=1000, live=True),
+        Row("Records in one answer of a listing.", unit="records", low=10, high=1000),
     ] = 200
     # The machine.
     signature_threads: Annotated[
