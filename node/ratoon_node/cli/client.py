@@ -64,6 +64,10 @@ class Client:
         self._timeout_s = timeout_s
         self._connection: http.client.HTTPConnection | None = None
 
+    def bear(self, token: str) -> None:
+        """Show a token with every request from now on."""
+        self._token = token
+
     # --- asking --------------------------------------------------------------------------
 
     def get(self, path: str, **query: str | int | None) -> Any:
