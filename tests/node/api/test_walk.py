@@ -1,4 +1,4 @@
-"""Cursors while posts arrive late and are hidden, and what every query costs."""
+"""Cursors while posts arrive late and are hidden."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from ratoon_node.store import listed, memory, read
 from ratoon_node.timeline import walk
 from ratoon_node.timeline.visibility import Viewer
 from ratoon_node.timeline.walk import Cursor
@@ -122,71 +121,3 @@ async def test_home_is_what_a_slow_look_at_everything_finds(tmp_path: Path) -> N
                         break
                     cursor = Cursor(page.next, newest_first)
                 assert found == (slow[::-1] if newest_first else slow)
-
-
-UNJUDGED = "SCAN account USING INDEX account_unjudged"
-
-
-async def test_no_request_scans_a_table(tmp_path: Path) -> None:
-    async with site(tmp_path) as place:
-        ann = await place.resident(2)
-        await place.publish(ann.post("x"))
-        id_, key = ann.account, ann.paper.public
-        questions = {
-            "by id": lambda db: listed.listed_id(db, id_),
-            "network": lambda db: listed.places_before(db, 99, 20),
-            "network since": lambda db: listed.places_since(db, 0, 20),
-            "author": lambda db: listed.places_by_before(db, 1, 99, 20),
-            "author since": lambda db: listed.places_by_since(db, 1, 0, 20),
-            "by number": lambda db: listed.listed_numbers(db, [1, 2, 3]),
-            "edit": lambda db: listed.listed_edit(db, 1, id_),
-            "lines": lambda db: list(memory.lines(db, 0, 99)),
-            "posts of an edit": lambda db: memory.posts_of_edit(db, 1),
-            "ids": lambda db: memory.account_ids(db, {1, 2}),
-            "moment": memory.moment,
-            "known": lambda db: memory.account(db, id_),
-            "last account": memory.last_account,
-            "followed": lambda db: memory.followed(db, 1, 100),
-            "newest places": lambda db: memory.newest(db, [1, 2], 6),
-            "records of one": lambda db: listed.listed_all_by(db, 1, 0, 20),
-            "records of all": lambda db: listed.listed_all(db, 0, 20),
-            "newest of": lambda db: listed.newest_of(db, [1, 2, 3], 99),
-            "oldest of": lambda db: listed.oldest_of(db, [1, 2, 3], 0),
-            "numbers": lambda db: listed.numbers_of(db, [id_, key]),
-            "prefix": lambda db: listed.ids_between(db, id_, id_),
-            "author of": lambda db: listed.author_of(db, id_),
-            "reason": lambda db: listed.reason(db, 1),
-            "sizes": listed.sizes,
-            "account": lambda db: read.account(db, id_),
-            "by key": lambda db: read.accounts_by_key(db, key),
-            "hosts": lambda db: read.hosts(db, id_),
-            "follows": lambda db: read.follows(db, 1, 100),
-            "profile": lambda db: read.current(db, 1, kinds.PROFILE),
-            "heads": lambda db: read.heads(db, 1),
-            "log": lambda db: read.identity_records(db, id_),
-            "by ids": lambda db: read.by_ids(db, [id_, key]),
-            "acks": lambda db: read.acks(db, 1),
-            "journal": read.journal_end,
-        }
-
-        def plans(db: sqlite3.Connection) -> dict[str, list[str]]:
-            found: dict[str, list[str]] = {}
-            for name, question in questions.items():
-                asked: list[str] = []
-                db.set_trace_callback(asked.append)
-                question(db)
-                db.set_trace_callback(None)
-                found[name] = [
-                    row[3] for sql in asked for row in db.execute(f"EXPLAIN QUERY PLAN {sql}")
-                ]
-            return found
-
-        for name, plan in (await place.node.db.read(plans)).items():
-            assert plan, name
-            scans = [step for step in plan if step.startswith("SCAN")]
-            # A list given as a parameter is read from end to end; so is a single made-up row.
-            # An index of what is marked holds that alone: accounts that are being judged anew.
-            allowed = ("SCAN wanted VIRTUAL TABLE", "SCAN CONSTANT ROW", "SCAN (subquery", UNJUDGED)
-            assert all(step.startswith(allowed) for step in scans), (name, plan)
-            if name in ("network", "network since", "author", "author since", "records of all"):
-                assert not any("TEMP B-TREE" in step for step in plan), (name, plan)
