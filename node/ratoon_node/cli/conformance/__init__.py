@@ -19,6 +19,7 @@ from ratoon_protocol.limits import NETWORK_PUBLIC
 
 # Bytes of a file that holds one token.
 _TOKEN_BYTES_MAX = 4096
+_PUBLIC = NETWORK_PUBLIC.hex()
 _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 
 
@@ -45,37 +46,39 @@ def addresses(url: str, link: str | None) -> tuple[str, str]:
     return f"{http}://{parts.netloc}{base}", link or f"{ws}://{parts.netloc}/v1/link"
 
 
+Url = Annotated[str | None, typer.Argument(help="Address of the node (http, https, ws or wss).")]
+Only = Annotated[
+    str | None,
+    typer.Option(metavar="R-64,R-7x", help="These requirements alone; x is any digit."),
+]
+List = Annotated[bool, typer.Option("--list", help="Say what is checked, and why the rest is not.")]
+Invite = Annotated[
+    str, typer.Option(help="Invitation for accounts of the run, where one is needed.")
+]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(help="The operator's token, for what only the operator can let in."),
+]
+Link = Annotated[
+    str | None, typer.Option(metavar="URL", help="Where nodes link, if not at /v1/link.")
+]
+Network = Annotated[str, typer.Option(metavar="HEX", help="The network of the node.")]
+Timeout = Annotated[float, typer.Option(min=0.1, max=300, help="Seconds for one answer.")]
+Wait = Annotated[
+    float, typer.Option(min=0, max=600, help="Seconds for what a node does in its own time.")
+]
+
+
 def conformance(
-    url: Annotated[
-        str | None, typer.Argument(help="Address of the node (http, https, ws or wss).")
-    ] = None,
-    only: Annotated[
-        str | None,
-        typer.Option(metavar="R-64,R-7x", help="These requirements alone; x is any digit."),
-    ] = None,
-    list_: Annotated[
-        bool, typer.Option("--list", help="Say what is checked, and why the rest is not.")
-    ] = False,
-    invite: Annotated[
-        str, typer.Option(help="Invitation for accounts of the run, where one is needed.")
-    ] = "",
-    operator_token_file: Annotated[
-        Path | None,
-        typer.Option(help="The operator's token, for what only the operator can let in."),
-    ] = None,
-    link: Annotated[
-        str | None, typer.Option(metavar="URL", help="Where nodes link, if not at /v1/link.")
-    ] = None,
-    network_id: Annotated[
-        str, typer.Option(metavar="HEX", help="The network of the node.")
-    ] = NETWORK_PUBLIC.hex(),
-    timeout: Annotated[
-        float, typer.Option(min=0.1, max=300, help="Seconds for one answer.")
-    ] = 15.0,
-    wait: Annotated[
-        float,
-        typer.Option(min=0, max=600, help="Seconds for what a node does in its own time."),
-    ] = 10.0,
+    url: Url = None,
+    only: Only = None,
+    list_: List = False,
+    invite: Invite = "",
+    operator_token_file: TokenFile = None,
+    link: Link = None,
+    network_id: Network = _PUBLIC,
+    timeout: Timeout = 15.0,
+    wait: Wait = 10.0,
     json_: Json = False,
 ) -> None:
     """Check a node of any make against the specification, over the wire.

@@ -114,17 +114,17 @@ class Bench:
 
     # --- people ------------------------------------------------------------------------------
 
-    async def newcomer(self) -> Person:
+    async def newcomer(self, *other_homes: bytes) -> Person:
         """Somebody at home at the node. Raises `Unmet` where nobody is let in."""
         if "newcomer" in self._unmet:
             raise Unmet(self._unmet["newcomer"])
-        who = Person(self.network, [await self.node()])
+        who = Person(self.network, [await self.node(), *other_homes])
         found = await self.http.register([who.genesis], await self._invite())
         if found.status not in (200, 201):
-            self._unmet["newcomer"] = (
-                f"the node takes no new account ({found.code or f'HTTP {found.status}'}):"
-                " if it registers by invite, say --invite CODE with an invite of 20 uses"
-            )
+            words = f"the node takes no new account ({found.code or f'HTTP {found.status}'})"
+            if found.code == "invite_needed":
+                words += ": say --invite CODE with an invitation for 20"
+            self._unmet["newcomer"] = words
             raise Unmet(self._unmet["newcomer"])
         self.people.append(who)
         return who

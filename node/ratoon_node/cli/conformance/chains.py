@@ -106,9 +106,14 @@ async def unknown_kinds(bench: Bench) -> None:
 
 @check("R-33", "R-32", title="unknown kinds travel between nodes by their class")
 async def unknown_kinds_by_link(bench: Bench) -> None:
-    """Pushed and asked for again; a critical one is refused."""
+    """Pushed, asked for again and told to others; a critical one is refused."""
     who, _, link = await bench.carried()
     plain = who.move_on(who.payload({"anything": 1}), UNKNOWN)
+    async with bench.linked() as other:
+        passed_on = who.move_on(who.payload({"anything": 2}), UNKNOWN)
+        await link.push(passed_on)
+        told = await other.hears_of(passed_on.id)
+        bench.true("R-33", "an unknown kind is passed on to other nodes", told)
     critical = who.bad(who.payload({"anything": 1}), kind=UNKNOWN_CRITICAL)
     words = await link.push(plain, critical)
     bench.same("R-33", "an unknown kind pushed", words[plain.id], "stored")

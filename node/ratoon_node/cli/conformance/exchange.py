@@ -8,6 +8,7 @@ import secrets
 from ratoon_node.cli.conformance.bench import Bench
 from ratoon_node.cli.conformance.people import Person, fresh_key, fresh_salt, pack
 from ratoon_node.cli.conformance.probe_link import LinkProbe
+from ratoon_node.cli.conformance.reconciliation import compare
 from ratoon_node.cli.conformance.suite import Unmet, check
 from ratoon_protocol import kinds
 from ratoon_protocol.author import Draft
@@ -20,12 +21,13 @@ from ratoon_protocol.frames import (
     Have,
     Outcome,
     Receipt,
+    Reconcile,
     Reconciled,
     Statement,
     challenge_hash,
 )
 from ratoon_protocol.framing import pack_item
-from ratoon_protocol.kinds import Lane
+from ratoon_protocol.kinds import Lane, Scope
 from ratoon_protocol.limits import DAY_MS, FRAME_IDS_MAX, REQUESTS_IN_FLIGHT_MAX
 from ratoon_protocol.record import Record, record_id
 
@@ -327,21 +329,36 @@ async def delete_rate(bench: Bench) -> None:
 
 @check("R-68", title="private records are for homes alone")
 async def private(bench: Bench) -> None:
-    """Nobody else compares, gets or brings them; another present home does."""
+    """Nobody else compares, gets or brings them."""
     who, _, link = await bench.carried()
     setting = who.sign(kinds.SETTING, {"data": b"sealed"}, fresh_salt())
     words = await link.push(setting)
-    bench.same("R-68", "a setting brought where its account is not at home", words[setting.id],
-               "not_home")  # fmt: skip
+    case = "a setting brought where its account is not at home"
+    bench.same("R-68", case, words[setting.id], "not_home")
     resident = await bench.resident()
     mine = resident.sign(kinds.SETTING, {"data": b"sealed"}, fresh_salt())
     codes = await bench.http.publish(mine)
     bench.same("R-68", "a setting published at home", codes, ["stored"])
     bench.same("R-68", "it is asked for over a link", await link.truth(mine.id), "not_found")
     bench.same("R-68", "it is asked for in public", await bench.http.code(mine.id), "not_found")
-    await link.send(pack([13, link.next_session(), 3, resident.account, 0, b"a"]))
+    await link.send(Reconcile(link.next_session(), int(Scope.PRIVATE), resident.account, 0, b"a"))
     ended = await link.expect(Reconciled)
     bench.true("R-68", "its private set is not compared with a stranger", ended.code is not None)
+
+
+@check("R-60", "R-68", title="another present home gets private records")
+async def second_home(bench: Bench) -> None:
+    """An account with two homes: the suite's node is the other one."""
+    node, link = await bench.home()
+    who = await bench.newcomer(node.account)
+    await link.push(node.hosting(who.account))
+    setting = who.sign(kinds.SETTING, {"data": b"sealed"}, fresh_salt())
+    codes = await bench.http.publish(setting)
+    bench.same("R-68", "a setting of an account with two homes", codes, ["stored"])
+    _, need = await compare(link, int(Scope.PRIVATE), who.account, [])
+    bench.same("R-60", "the private set, compared by the other home", need, {setting.id})
+    found = await link.truth(setting.id)
+    bench.same("R-68", "the setting is asked for by the other home", found, "stored")
 
 
 @check("R-63", title="a get of nothing new")

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgpack
 
-from ratoon_node.runtime import SystemClock
+from ratoon_node.cli import identity
 from ratoon_protocol import kinds, phrase
 from ratoon_protocol.author import (
     Author,
@@ -22,7 +22,7 @@ from ratoon_protocol.author import (
 from ratoon_protocol.identity import parse_operation
 from ratoon_protocol.keys import AgreementKey, SigningKey
 from ratoon_protocol.kinds import Capability, Lane
-from ratoon_protocol.limits import EPOCH_MS, SALT_BYTES
+from ratoon_protocol.limits import EPOCH_MS
 from ratoon_protocol.operation import Device, Operation
 from ratoon_protocol.record import (
     Body,
@@ -43,17 +43,15 @@ WRITE = capability_set([Capability.WRITE])
 # What keeps a run's records apart from those of people: they say what they are.
 TEXT = "A record of a conformance check; it will be gone in a moment."
 
-_clock = SystemClock()
-
 
 def now_ms() -> int:
     """The machine's time."""
-    return _clock.now_ms()
+    return identity.now_ms()
 
 
 def fresh_salt() -> bytes:
     """Sixteen random bytes."""
-    return secrets.token_bytes(SALT_BYTES)
+    return identity.fresh_salt()
 
 
 def fresh_key() -> SigningKey:

@@ -281,6 +281,7 @@ class LinkProbe:
                 held = tuple(Outcome(item.id, self.says) for item in frame.items if item.payload)
                 await self.send(*([Ack(held)] if held else []))
             case Have():
+                self.told |= dict.fromkeys(set(frame.ids) - self.told.keys())
                 await self.send(Ack(tuple(Outcome(id_, self.says) for id_ in frame.ids)))
             case Get():
                 self.asked.update(frame.ids)
@@ -322,6 +323,13 @@ class LinkProbe:
             return None
 
         return await self.until(look, type_.__name__.lower())
+
+    async def hears_of(self, id_: bytes) -> bool:
+        """Whether the node pushes or offers us a record, in time."""
+        try:
+            return await self.until(lambda: id_ in self.told or None, "word of a record")
+        except TimeoutError:
+            return False
 
     async def end(self) -> str:
         """Wait for the node to end the link; the code of its bye, `closed` without one."""

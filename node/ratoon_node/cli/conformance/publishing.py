@@ -9,6 +9,7 @@ from ratoon_node.cli.conformance.bench import Bench
 from ratoon_node.cli.conformance.people import Person, fresh_key
 from ratoon_node.cli.conformance.suite import Unmet, check
 from ratoon_protocol import kinds
+from ratoon_protocol.author import Draft
 from ratoon_protocol.errors import Code
 from ratoon_protocol.record import Record
 
@@ -74,6 +75,23 @@ async def errors(bench: Bench) -> None:
                 bench.true("R-133", f"HTTP {found.status} has a code and words", False)
         bench.true("R-133", "what was sent is not repeated", mark.encode() not in found.data)
     bench.same("R-9", "a body with a bad language", answers[0].code, "bad_text")
+
+
+@check("R-134", title="a handle that no domain confirms")
+async def handles(bench: Bench) -> None:
+    """An account lists it, its domain can name nobody: it is not shown as the account's."""
+    who = await bench.newcomer()
+    # RFC 2606 keeps this top level from ever being anybody's.
+    handle = f"{who.account.hex()[:16]}@conformance.invalid"
+    draft = Draft.after(who.head)
+    draft.handles = [handle]
+    codes = await bench.http.publish(who.move(who.operation(draft)))
+    bench.same("R-134", "an operation with a handle", codes, ["stored"])
+    found = await bench.http.ask("GET", f"/v1/names/{handle}")
+    bench.true("R-134", "a handle of a domain that cannot be is nobody's", found.status >= 400)
+    name = handle.partition("@")[0]
+    found = await bench.http.ask("GET", f"/.well-known/ratoon/{name}")
+    bench.true("R-134", "it is no name of the node's own domain", found.status >= 400)
 
 
 @check("R-130", "R-131", title="outcomes, and waiting for copies")

@@ -239,6 +239,7 @@ ABOUT: dict[str, str] = {
     "R-131": "waiting for copies",
     "R-132": "one bad item never fails its batch",
     "R-133": "shape of an error",
+    "R-134": "verified handles",
 }
 
 _CLIENTS = "a rule for who signs or reads, no node shows whether it is kept"
