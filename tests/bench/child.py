@@ -24,15 +24,17 @@ import structlog
 import uvloop
 from aiohttp import web
 
+from ratoon_node.api.route import link_route
 from ratoon_node.api.server import make_app, make_runner
 from ratoon_node.app import Node, assemble
 from ratoon_node.config import Settings
 from ratoon_node.ingest.submission import Origin, Way
 from ratoon_node.operate.folder import KEYS, STORE
 from ratoon_node.operate.own import Keys, make_keys
-from ratoon_node.peering.wire import LINK_PATH, SocketTransport, accept
+from ratoon_node.peering.wire import SocketTransport, accept
 from ratoon_node.policy.engine import Policy
 from ratoon_node.runtime import SystemClock, system_runtime
+from ratoon_node.store import read
 from ratoon_node.store.db import AioDb
 from ratoon_node.store.rows import What
 from ratoon_protocol import kinds
@@ -84,7 +86,7 @@ async def _serving(folder: Path, now_ms: int | None) -> AsyncIterator[tuple[Node
         await node.hub.accept(wire)
         return response
 
-    app = make_app(node, operator_token="", routes=[web.get(LINK_PATH, link)])
+    app = make_app(node, operator_token="", routes=[link_route(link)])
     runner = make_runner(app)
     try:
         await node.start()
@@ -128,6 +130,11 @@ class Commands:
         took = {"seconds": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
         self._node.fanout.unsubscribe(changes)
         return took
+
+    async def digest(self) -> dict[str, Any]:
+        """Answer once everything derived is made of all that is stored."""
+        await self._node.digest.reached(await self._node.db.read(read.journal_end))
+        return {"position": self._node.digest.position}
 
     async def usage(self) -> dict[str, Any]:
         """What the process and its store take now."""

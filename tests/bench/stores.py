@@ -79,4 +79,5 @@ async def serving(work: Work, store: Seeded) -> AsyncIterator[NodeChild]:
     if not folder.exists():
         await asyncio.to_thread(shutil.copytree, store.folder, folder)
     async with node_child(folder, now_ms=store.state.until_ms) as node:
+        await node.ask("digest")
         yield node
