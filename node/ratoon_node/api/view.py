@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,9 @@ from ratoon_node.api.answers import JSON_TYPE, RECORDS_TYPE, binary, plain, to_j
 from ratoon_node.api.ports import Services
 from ratoon_node.api.types import Count, Id, Ms, Position
 from ratoon_node.policy.verdict import Verdict
+from ratoon_node.timeline.counts import Counts as Counted
 from ratoon_node.timeline.faces import Face, faces
+from ratoon_node.timeline.tallies import Tally, tallies
 from ratoon_node.timeline.visibility import Item, Masked, Viewer
 from ratoon_node.timeline.walk import Page
 from ratoon_protocol import kinds
@@ -32,13 +34,16 @@ class Edited(msgspec.Struct):
 
 
 class Counts(msgspec.Struct, omit_defaults=True):
-    """How many answer a post and what people think of it; `votes` are those for each option."""
+    """How many answer a post and what people think of it; `votes` are those for each option of a
+    poll. With `more` some of it is only "at least so many".
+    """
 
-    replies: Count = 0
-    reposts: Count = 0
-    quotes: Count = 0
-    reactions: dict[str, Count] = {}
+    replies: Count
+    reposts: Count
+    quotes: Count
+    reactions: dict[str, Count]
     votes: list[Count] | None = None
+    more: bool = False
 
 
 class Shown(msgspec.Struct, omit_defaults=True):
@@ -130,8 +135,8 @@ def masked_view(id_: bytes, masked: Masked) -> dict[str, Any]:
     return view
 
 
-def item_json(item: Item, counts: bytes = b"") -> bytes:
-    """`item_view` in JSON, with its counts (JSON too) if they are known."""
+def item_json(item: Item, tally: Tally | None = None) -> bytes:
+    """`item_view` in JSON, with what is counted if that is known."""
     card = item.card
     if item.edit is not card.edit:  # the newest edit is hidden: nobody keeps what is rarely shown
         text = to_json(_fixed_view(item))[:-1]
@@ -139,13 +144,33 @@ def item_json(item: Item, counts: bytes = b"") -> bytes:
         text = card.json or _keep_json(item)
     if item.verdict is not Verdict.ACCEPT:
         text += b',"verdict":"' + item.verdict.word.encode() + b'"'
-    return text + b',"counts":' + counts + b"}" if counts else text + b"}"
+    return text + b"}" if tally is None else text + _tally_json(tally)
 
 
 def _keep_json(item: Item) -> bytes:
     """The item's JSON but for its end, remembered with its card."""
     text = item.card.json = to_json(_fixed_view(item))[:-1]
     return text
+
+
+def items_json(db: sqlite3.Connection, viewer: Viewer, items: Sequence[Item]) -> list[bytes]:
+    """Items in JSON, posts with what is counted of them."""
+    counted = tallies(db, viewer, items)
+    return [item_json(item, counted.get(item.id)) for item in items]
+
+
+def _tally_json(tally: Tally) -> bytes:
+    """The end of an item's JSON, remembered with the tally."""
+    if not tally.json:
+        tally.json = b',"counts":%b}' % to_json(counts_view(tally.counts))
+    return tally.json
+
+
+def counts_view(found: Counted) -> Counts:
+    """What is counted of a post."""
+    votes = list(found.votes) if found.votes is not None else None
+    reactions = dict(found.reactions)
+    return Counts(found.replies, found.reposts, found.quotes, reactions, votes, found.more)
 
 
 # --- pages -------------------------------------------------------------------------------------
@@ -175,7 +200,7 @@ def _composed(
 def page_json(db: sqlite3.Connection, viewer: Viewer, page: Page) -> bytes:
     """A page as `Timeline` says, put together from what each item and account already is."""
     accounts = faces_json(db, viewer, dict.fromkeys(item.account for item in page.items))
-    items = b",".join(map(item_json, page.items))
+    items = b",".join(items_json(db, viewer, page.items))
     following = b"null" if page.next is None else b"%d" % page.next
     return b'{"items":[%b],"next":%b,"end":%d,"accounts":{%b}}' % (
         items,

@@ -9,7 +9,9 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from ratoon_node.store import read
+from ratoon_node.store.rows import What
 from ratoon_protocol import kinds
+from ratoon_protocol.status import Status
 
 
 class Line(NamedTuple):
@@ -62,6 +64,43 @@ def posts_of_edit(db: sqlite3.Connection, edit: int) -> list[int]:
         (edit,),
     )
     return [n for (n,) in found]
+
+
+# What the journal's lines are about, and which posts it counts for.
+_TOUCHED = (
+    "SELECT record.kind, record.status, record.shown, record.id, pointer.target, opinion.target,"
+    " reference.parent, reference.quote, reference.repost, journal.what"
+    " FROM journal LEFT JOIN record ON record.n = journal.record"
+    " LEFT JOIN pointer ON pointer.record = journal.record"
+    " LEFT JOIN opinion ON opinion.record = journal.record"
+    " LEFT JOIN reference ON reference.record = journal.record"
+    " WHERE journal.n > ? AND journal.n <= ?"
+)
+_VALUES = frozenset({kinds.EDIT, kinds.REACTION, kinds.VOTE})
+
+
+def touched(db: sqlite3.Connection, after: int, upto: int) -> set[bytes] | None:
+    """Posts of which something else may be counted after these lines of the journal; None: of any,
+    because what some records counted for is not known any more.
+    """
+    found: set[bytes] = set()
+    for kind, status, shown, id_, *posts, what in db.execute(_TOUCHED, (after, upto)):
+        named = {post for post in posts if post is not None}
+        if kind is None:
+            if what == What.REMOVED:
+                return None
+        elif kind == kinds.IDENTITY:  # who vanishes counts for nothing
+            return None
+        elif kind in (kinds.POST, kinds.REPOST):
+            if shown is None and not named:
+                return None
+            found |= named | {id_}
+        elif kind in _VALUES:
+            # What is beaten leaves its slot to a value about the same post.
+            if not named and status != Status.SUPERSEDED:
+                return None
+            found |= named
+    return found
 
 
 def account_ids(db: sqlite3.Connection, numbers: set[int]) -> set[bytes]:

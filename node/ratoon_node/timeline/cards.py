@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import sqlite3
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 from ratoon_node.policy.engine import Policy
 from ratoon_node.policy.verdict import Decision
-from ratoon_node.store import memory
+from ratoon_node.store import digested, memory
 from ratoon_node.store.rows import What
 from ratoon_node.timeline.recent import Recent
 from ratoon_protocol import kinds, record
@@ -28,6 +28,7 @@ from ratoon_protocol.record import Body, Record
 
 if TYPE_CHECKING:
     from ratoon_node.timeline.faces import Face
+    from ratoon_node.timeline.tallies import Tally
 
 # Memory for cards: about 20,000 posts, the newest of as many authors as most people follow.
 CARDS_BYTES_MAX = 40 * 1024 * 1024
@@ -41,6 +42,8 @@ ACCOUNTS_MAX = 20_000
 FOLLOWS_REMEMBERED_MAX = 1_000_000
 # Newest places of an author that are remembered: what a page of many authors takes of one.
 PLACES_MAX = 6
+# Posts whose counts are remembered: half a kB each.
+TALLIES_MAX = 20_000
 # Journal lines gone over one by one; after more, everything is forgotten at once.
 LINES_MAX = 5000
 
@@ -167,6 +170,9 @@ class Cards:
         self._known: Recent[int, Known] = Recent(ACCOUNTS_MAX, self._lock)
         self._places: Recent[int, array[int]] = Recent(ACCOUNTS_MAX, self._lock)
         self._homes: Recent[int, Home] = Recent(FOLLOWS_REMEMBERED_MAX, self._lock, _home_cost)
+        self._tallies: Recent[bytes, Tally] = Recent(TALLIES_MAX, self._lock)
+        #: What the digest had taken when the tallies were counted.
+        self._digested = 0
         self._stamp: Stamp | None = None
 
     def stamp(self, policy: Policy, now_ms: int) -> Stamp:
@@ -228,6 +234,23 @@ class Cards:
             if card.account in accounts or not accounts.isdisjoint(card.shown):
                 self._cards.drop(n)
 
+    def follow_digest(self, db: sqlite3.Connection) -> int:
+        """Forget tallies that the digest's last lines changed; returns its position."""
+        position = digested.position(db)
+        if position > self._digested:
+            with self._lock:
+                lines = position - self._digested
+                touched = (
+                    memory.touched(db, self._digested, position) if lines < LINES_MAX else None
+                )
+                if touched is None:
+                    self._tallies.clear()
+                else:
+                    for post in touched:
+                        self._tallies.drop(post)
+                self._digested = max(self._digested, position)
+        return position
+
     # --- what is kept --------------------------------------------------------------------
 
     def card(self, n: int) -> Card | None:
@@ -282,6 +305,17 @@ class Cards:
             loaded[account] if places is None else places
             for account, places in zip(accounts, found, strict=True)
         ]
+
+    def tally(self, post: bytes) -> Tally | None:
+        """What was counted of a post."""
+        return self._tallies.get(post)
+
+    def keep_tallies(self, counted: Mapping[bytes, Tally], position: int) -> None:
+        """Keep what was counted as of a position of the digest; not if it has moved on."""
+        with self._lock:
+            if position == self._digested:
+                for post, tally in counted.items():
+                    self._tallies.keep(post, tally)
 
     @property
     def bytes(self) -> int:

@@ -12,9 +12,10 @@ from ratoon_node.api.view import item_view, masked_view
 from ratoon_node.policy.engine import Policy
 from ratoon_node.policy.lists import ListEntry, Subject
 from ratoon_node.policy.verdict import Verdict
-from ratoon_node.store import listed
+from ratoon_node.store import listed, read
 from ratoon_node.timeline import walk
 from ratoon_node.timeline.recent import Recent
+from ratoon_node.timeline.tallies import tallies
 from ratoon_node.timeline.visibility import Item, Sight, Viewer
 from ratoon_node.timeline.walk import Cursor
 from ratoon_protocol import kinds
@@ -126,14 +127,62 @@ async def test_what_is_remembered_is_what_a_cold_look_finds(tmp_path: Path) -> N
                 await node.gate.settled()
                 account = rng.choice(people).account
 
-                def cold(db: sqlite3.Connection, _: Viewer, account: bytes = account) -> Any:
-                    viewer = Viewer(db, node.gate.policy, clock.now_ms())
+                def cold(db: sqlite3.Connection, like: Viewer, account: bytes = account) -> Any:
+                    viewer = Viewer(db, like.policy, like.now_ms)
                     return seen(db, viewer, account)
 
                 def warm(db: sqlite3.Connection, viewer: Viewer, account: bytes = account) -> Any:
                     return seen(db, viewer, account)
 
                 assert await sight.read(warm) == await sight.read(cold), (seed, step)
+
+
+def counted(db: sqlite3.Connection, viewer: Viewer) -> dict[bytes, Any]:
+    """What is counted of every post."""
+    numbers = [place.n for place in listed.places_before(db, 2**53, 500)]
+    items = [one for one in viewer.look_at(numbers) if isinstance(one, Item)]
+    return {id_: one.counts for id_, one in tallies(db, viewer, items).items()}
+
+
+async def test_remembered_counts_are_what_a_cold_count_finds(tmp_path: Path) -> None:
+    async with running(tmp_path) as node:
+        clock = node.runtime.clock
+        assert isinstance(clock, Clock)
+        rng = random.Random(11)
+        network = node.settings.network_bytes
+        people = [person(network, random.Random(200 + at), clock) for at in range(5)]
+        for who in people:
+            await join(node, who)
+        life = Life(node, people, rng)
+        sight = Sight(node.db, clock, lambda: node.gate.policy)
+        cast: list[tuple[Person, Any]] = []
+        for step in range(120):
+            who = rng.choice(people)
+            _, post = rng.choice(life.posts) if life.posts else (who, None)
+            what = rng.choice(("react", "reply", "take back", "other"))
+            if post is None or what == "other":
+                await life.act()
+            elif what == "react":
+                body = {"emoji": rng.choice("ab"), "state": rng.randint(0, 1)}
+                await life.sent(who.sign(kinds.REACTION, body, target=post.id))
+            elif what == "reply":
+                names = ("parent", "root")
+                place = dict.fromkeys(names, post.id)
+                place |= {f"{name}_account": post.header.account for name in names}
+                cast.append((who, await life.sent(who.post("indeed", **place))))
+            elif cast:
+                owner, reply = cast.pop(rng.randrange(len(cast)))
+                await life.sent(owner.sign(kinds.DELETE, {"ids": [reply.id]}))
+            if step == 100:
+                await life.sent(vanish(people[-1]))
+            await node.gate.settled()
+            await node.digest.reached(await node.db.read(read.journal_end))
+
+            def cold(db: sqlite3.Connection, like: Viewer) -> Any:
+                return counted(db, Viewer(db, like.policy, like.now_ms))
+
+            assert await sight.read(counted) == await sight.read(cold), step
+        assert any(one.replies for one in (await sight.read(counted)).values())
 
 
 async def test_an_account_that_is_judged_anew_is_not_remembered(tmp_path: Path) -> None:

@@ -1,0 +1,48 @@
+"""Counts of posts, remembered for the next reader until something that counts changes."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+
+from ratoon_node.policy.engine import Policy
+from ratoon_node.timeline.counts import Counts, counts
+from ratoon_node.timeline.visibility import Item, Viewer
+from ratoon_protocol import kinds
+
+# What is counted may be this old where the journal does not say that it changed: an entry of a
+# list that expired, an account that moved to another node.
+TALLY_MS_MAX = 10_000
+
+
+class Tally:
+    """What is counted of one post, as one policy counts it; `json` is what a layer above made."""
+
+    __slots__ = ("counts", "json", "policy", "until_ms")
+
+    def __init__(self, found: Counts, policy: Policy, until_ms: int) -> None:
+        self.counts = found
+        self.policy = policy
+        self.until_ms = until_ms
+        self.json = b""
+
+
+def tallies(db: sqlite3.Connection, viewer: Viewer, items: Iterable[Item]) -> dict[bytes, Tally]:
+    """What is counted of those items that are posts, by id."""
+    cards = viewer.cards
+    position = cards.follow_digest(db)
+    found: dict[bytes, Tally] = {}
+    missing: dict[bytes, Item] = {}
+    for item in items:
+        if item.card.kind != kinds.POST:
+            continue
+        tally = cards.tally(item.id)
+        if tally and tally.policy is viewer.policy and viewer.now_ms < tally.until_ms:
+            found[item.id] = tally
+        else:
+            missing[item.id] = item
+    counted = counts(db, viewer, {id_: item.body for id_, item in missing.items()})
+    for id_, one in counted.items():
+        found[id_] = Tally(one, viewer.policy, viewer.now_ms + TALLY_MS_MAX)
+    cards.keep_tallies({id_: found[id_] for id_ in counted}, position)
+    return found
