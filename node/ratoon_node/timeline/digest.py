@@ -117,6 +117,7 @@ class Digest:
         while True:
             while await self._advance() or await self._sweep():
                 await self._clock.sleep_ms(PAUSE_MS)
+                self._commits.drop()  # or a flood is kept in memory until it is digested
             await self._commits.next()
             await self._clock.sleep_ms(GATHER_MS)
             self._commits.drop()
