@@ -5,12 +5,11 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from ratoon_client.errors import Refused, Unreachable, Untrue
 from ratoon_client.keyfile import KeyFile
 from ratoon_client.nodes import Answer, Nodes
-from ratoon_protocol.statement import SignIn, sign_in
+from ratoon_protocol.statement import SignIn, origin_of, sign_in
 
 _JSON = {"Content-Type": "application/json"}
 
@@ -73,11 +72,10 @@ class Sessions:
             challenge = (
                 await self._nodes.ask_one(node, "POST", "/v1/session/challenge", None, asked, _JSON)
             ).json()
-            parts = urlsplit(node)
             said = SignIn(
                 bytes.fromhex(file.account),
                 bytes.fromhex(challenge["audience"]),
-                f"{parts.scheme}://{parts.netloc}",
+                origin_of(node),
                 bytes.fromhex(challenge["nonce"]),
                 challenge["expires_ms"],
             )

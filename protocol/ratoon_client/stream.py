@@ -82,14 +82,21 @@ class Follower:
                     continue
                 if message.type is not aiohttp.WSMsgType.BINARY:
                     break
-                try:
-                    item = msgpack.unpackb(message.data)
-                    post = await self._client.checked_post(item)
-                except (Untrue, ValueError, msgpack.UnpackException):
-                    continue  # a lie is not given, and does not stop what is true
-                self._cursors[node] = max(self._cursors[node], post.position or 0)
-                if self._is_new(post):
-                    yield post
+                told = await self._told(node, message.data)
+                if told is not None and self._is_new(told):
+                    yield told
+
+    async def _told(self, node: str, data: bytes) -> Post | None:
+        """The post in a message; None for one that does not verify, or that tells what went."""
+        try:
+            item = msgpack.unpackb(data)
+            cursor = item["cursor"] if isinstance(item, dict) else item[0]
+            post = None if isinstance(item, dict) else await self._client.checked_post(item)
+        except (Untrue, ValueError, LookupError, TypeError, msgpack.UnpackException):
+            return None  # a lie is not given, and does not stop what is true
+        if isinstance(cursor, int):
+            self._cursors[node] = max(self._cursors[node], cursor)
+        return post
 
     def _noted(self, node: str, text: str) -> None:
         """Words of the node: an error ends the line, the rest moves the cursor at most."""

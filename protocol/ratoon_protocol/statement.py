@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final, NamedTuple
+from urllib.parse import urlsplit
 
 from ratoon_protocol import codec
 from ratoon_protocol.codec import Value
@@ -130,6 +131,28 @@ def read_sign_in(network: bytes, data: bytes) -> tuple[bytes, SignIn]:
     """
     found = read_statement(Context.SESSION, network, data)
     return found.key, SignIn(*found.parts)
+
+
+_PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
+_SCHEMES: Final[Mapping[str, str]] = {
+    "ws": "http",
+    "wss": "https",
+    "http": "http",
+    "https": "https",
+}
+
+
+def origin_of(address: str) -> str:
+    """Scheme, host and port of an address, in the one spelling of R-127; "" if it has none."""
+    try:
+        parts = urlsplit(address)
+        scheme, host, port = _SCHEMES.get(parts.scheme.lower()), parts.hostname, parts.port
+    except ValueError:
+        return ""
+    if scheme is None or not host:
+        return ""
+    name = f"[{host}]" if ":" in host else host.lower()
+    return f"{scheme}://{name}" + (f":{port}" if port not in (None, _PORTS[scheme]) else "")
 
 
 def _outer(value: Value) -> tuple[bytes, bytes, bytes]:

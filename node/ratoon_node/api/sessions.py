@@ -22,6 +22,7 @@ from ratoon_node.errors import NodeError
 from ratoon_node.ingest.sessions import SignedIn
 from ratoon_protocol.errors import Code
 from ratoon_protocol.limits import STATEMENT_BYTES_MAX
+from ratoon_protocol.statement import origin_of
 
 # Timelines that one account may mark: its home, lists, tags, conversations.
 MARKS_MAX = 256
@@ -29,8 +30,6 @@ MARKS_MAX = 256
 MARK_NAME_CHARS_MAX = 128
 
 _MSGPACK = "application/msgpack"
-_PORTS = {"http": 80, "https": 443}
-_SCHEMES = {"ws": "http", "wss": "https", "http": "http", "https": "https"}
 
 
 class ChallengeAsked(msgspec.Struct, forbid_unknown_fields=True):
@@ -245,19 +244,6 @@ _REFUSALS = (
 def own_origins(addresses: Iterable[str]) -> frozenset[str]:
     """The addresses by which others reach this node, each as scheme, host and port."""
     return frozenset(filter(None, map(origin_of, addresses)))
-
-
-def origin_of(address: str) -> str:
-    """Scheme, host and port of an address, in the one spelling of R-127; "" if it has none."""
-    try:
-        parts = urlsplit(address)
-        scheme, host, port = _SCHEMES.get(parts.scheme.lower()), parts.hostname, parts.port
-    except ValueError:
-        return ""
-    if scheme is None or not host:
-        return ""
-    name = f"[{host}]" if ":" in host else host.lower()
-    return f"{scheme}://{name}" + (f":{port}" if port not in (None, _PORTS[scheme]) else "")
 
 
 def is_own(origins: frozenset[str], request: web.Request) -> Callable[[str], bool]:

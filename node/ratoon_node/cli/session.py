@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import base64
-from urllib.parse import urlsplit
 
 from ratoon_client.keyfile import KeyFile
 from ratoon_node.cli.client import Client, Unreachable
-from ratoon_protocol.statement import SignIn, sign_in
-
-_PORTS = {"http": 80, "https": 443}
+from ratoon_protocol.statement import SignIn, origin_of, sign_in
 
 
 def signed_in(client: Client, file: KeyFile) -> Client:
@@ -31,12 +28,3 @@ def signed_in(client: Client, file: KeyFile) -> Client:
     body = {"statement": base64.b64encode(statement).decode()}
     client.bear(client.send("POST", "/v1/session", body)["token"])
     return client
-
-
-def origin_of(url: str) -> str:
-    """Scheme, host and port of an address as R-127 spells them."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    name = f"[{host}]" if ":" in host else host
-    port = f":{parts.port}" if parts.port not in (None, _PORTS.get(parts.scheme)) else ""
-    return f"{parts.scheme}://{name}{port}"

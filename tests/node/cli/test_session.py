@@ -11,7 +11,8 @@ import pytest
 
 from ratoon_client.keyfile import KeyFile
 from ratoon_node.cli.client import Client, Refused, Unreachable
-from ratoon_node.cli.session import origin_of, signed_in
+from ratoon_node.cli.session import signed_in
+from ratoon_protocol.statement import origin_of
 from tests.node.api.members import member
 from tests.node.api.site import Site, site
 from tests.node.world import Person
