@@ -230,7 +230,8 @@ CREATE INDEX poll_due_ends ON poll_due(ends_ms);
 CREATE TABLE word_shard (
   what INTEGER NOT NULL,               -- Words: whose the full-text table is
   shard INTEGER NOT NULL,              -- the numbers in it, without their lowest 16 bits
-  erased INTEGER NOT NULL DEFAULT 0,   -- 1: words that are gone elsewhere are in it; 2: merged
+  made INTEGER NOT NULL DEFAULT 0,     -- how often it was made anew
+  erased INTEGER NOT NULL DEFAULT 0,   -- 1: words that are gone elsewhere are in it; 2: made anew
   PRIMARY KEY (what, shard)
 ) WITHOUT ROWID;
 CREATE INDEX word_shard_erased ON word_shard(erased, what, shard) WHERE erased > 0;

@@ -1,10 +1,12 @@
-"""Full-text tables: one for each 65,536 record or account numbers, made when it is needed.
+"""Full-text tables: one for each 16,384 record or account numbers, made when it is needed.
 
 A table of its own for a range of numbers keeps each small: a search for the newest looks into as
-few as fill a page, and when words must be gone for good only their table is merged. SQLite up to
-3.42 leaves the words of a removed row in the index until the segments they stand in are merged
-(`secure_delete` zeroes pages that are freed, and these are not freed yet). So whoever removes
-words that are to leave every file marks the table, and somebody merges it in slices.
+few as fill a page, and when words must be gone for good only their table is made anew. Removing
+the row is not enough. The index keeps the words of a removed row in its segments until they are
+merged; and when SQLite moves rows from page to page it leaves copies behind in the free space of
+the page they were on, which `secure_delete` does not know of. It does zero every page of a table
+that is dropped. So whoever removes words that are to leave every file marks the table, somebody
+copies what is left to a new one, and the old one is dropped.
 
 Texts come in cut into words already (`timeline.terms`); the index's own tokenizer only splits
 them at spaces. Sizes of rows are not kept (`columnsize=0`): nothing asks for them.
@@ -20,11 +22,11 @@ from typing import NamedTuple
 from ratoon_node.store.read import IDS_PER_QUERY_MAX
 
 #: Numbers of one table, as a power of two.
-SHARD_BITS = 16
+SHARD_BITS = 14
 # Segments that may gather before writing merges some: merging later writes less.
 _AUTOMERGE = 8
-# Pages (4 KiB) written by one slice of a merge: measured 10 to 20 ms of the writer.
-_SLICE_PAGES = 64
+# Rows copied at once: 10 to 20 ms of the writer.
+_COPIED = 1000
 
 
 class Words(IntEnum):
@@ -42,31 +44,28 @@ class Shard(NamedTuple):
 
     what: Words
     number: int
+    made: int = 0
 
     @property
     def table(self) -> str:
         """Its name."""
-        return f"words_{self.what.name.lower()}_{self.number}"
+        return f"words_{self.what.name.lower()}_{self.number}_{self.made}"
 
 
-def shard_of(what: Words, n: int) -> Shard:
-    """The table of a number."""
-    return Shard(what, n >> SHARD_BITS)
-
-
-def shards(db: sqlite3.Connection, what: Words) -> list[Shard]:
-    """The tables there are, newest first."""
-    found = db.execute("SELECT shard FROM word_shard WHERE what = ? ORDER BY shard DESC", (what,))
-    return [Shard(what, number) for (number,) in found]
+def shards(db: sqlite3.Connection, what: Words) -> dict[int, Shard]:
+    """The tables there are, by the numbers in them without their lowest bits."""
+    found = db.execute("SELECT shard, made FROM word_shard WHERE what = ?", (what,))
+    return {number: Shard(what, number, made) for number, made in found}
 
 
 def shards_below(db: sqlite3.Connection, what: Words, n: int, limit: int) -> list[Shard]:
     """The tables with numbers below `n`, newest first."""
     found = db.execute(
-        "SELECT shard FROM word_shard WHERE what = ? AND shard <= ? ORDER BY shard DESC LIMIT ?",
+        "SELECT shard, made FROM word_shard WHERE what = ? AND shard <= ?"
+        " ORDER BY shard DESC LIMIT ?",
         (what, n - 1 >> SHARD_BITS, limit),
     )
-    return [Shard(what, number) for (number,) in found]
+    return [Shard(what, number, made) for number, made in found]
 
 
 def _make(db: sqlite3.Connection, shard: Shard) -> None:
@@ -78,7 +77,6 @@ def _make(db: sqlite3.Connection, shard: Shard) -> None:
     db.execute(
         f"INSERT INTO {shard.table} ({shard.table}, rank) VALUES ('automerge', ?)", (_AUTOMERGE,)
     )
-    db.execute("INSERT INTO word_shard (what, shard) VALUES (?, ?)", (shard.what, shard.number))
 
 
 # --- writing -------------------------------------------------------------------------------
@@ -92,17 +90,19 @@ def replace(db: sqlite3.Connection, what: Words, rows: Sequence[tuple[int, Texts
 
     What is there already is left alone: going over it again costs a look.
     """
-    there = set(shards(db, what))
-    by_shard: dict[Shard, list[tuple[int, Texts]]] = {}
+    there = shards(db, what)
+    by_number: dict[int, list[tuple[int, Texts]]] = {}
     for n, texts in rows:
-        by_shard.setdefault(shard_of(what, n), []).append((n, texts))
+        by_number.setdefault(n >> SHARD_BITS, []).append((n, texts))
     gone: set[int] = set()
-    for shard, some in by_shard.items():
-        if shard in there:
-            gone |= _replace(db, shard, some)
-        elif any(texts is not None for _, texts in some):
+    for number, some in by_number.items():
+        shard = there.get(number)
+        if shard is None and any(texts is not None for _, texts in some):
+            shard = Shard(what, number)
             _make(db, shard)
-            _replace(db, shard, some)
+            db.execute("INSERT INTO word_shard (what, shard) VALUES (?, ?)", (what, number))
+        if shard is not None:
+            gone |= _replace(db, shard, some)
     return gone
 
 
@@ -138,7 +138,7 @@ def texts_of(
 # --- words that must leave every file ------------------------------------------------------
 
 
-_ERASED, _MERGED = 1, 2
+_ERASED, _MADE_ANEW = 1, 2
 # As the index of marked tables has it.
 _MARKED = "erased > 0"
 
@@ -153,35 +153,53 @@ def note_erased(db: sqlite3.Connection, what: Words, numbers: Iterable[int]) -> 
 
 def erased(db: sqlite3.Connection) -> list[Shard]:
     """Tables that still have such words."""
-    found = db.execute(f"SELECT what, shard FROM word_shard WHERE {_MARKED} AND erased = {_ERASED}")
-    return [Shard(Words(what), number) for what, number in found]
+    found = db.execute(
+        f"SELECT what, shard, made FROM word_shard WHERE {_MARKED} AND erased = {_ERASED}"
+    )
+    return [Shard(Words(what), number, made) for what, number, made in found]
 
 
 def uncut(db: sqlite3.Connection) -> bool:
-    """Whether a table was merged and the write-ahead log was not cut since."""
-    sql = f"SELECT 1 FROM word_shard WHERE {_MARKED} AND erased = {_MERGED} LIMIT 1"
+    """Whether a table was made anew and the write-ahead log was not cut since."""
+    sql = f"SELECT 1 FROM word_shard WHERE {_MARKED} AND erased = {_MADE_ANEW} LIMIT 1"
     return db.execute(sql).fetchone() is not None
 
 
-def merge_slice(db: sqlite3.Connection, shard: Shard) -> bool:
-    """Merge a little more of a table into one segment; False, and noted, once it is one.
+def begin_anew(db: sqlite3.Connection, shard: Shard) -> Shard:
+    """An empty table that is to take the place of one; what a crash left of an earlier try goes."""
+    fresh = shard._replace(made=shard.made + 1)
+    db.execute(f"DROP TABLE IF EXISTS {fresh.table}")
+    _make(db, fresh)
+    return fresh
 
-    A negative number of pages takes all segments together, whatever their level; less than two
-    changes say that nothing was left to do (FTS5, "The 'merge' Command").
+
+def copy_slice(db: sqlite3.Connection, shard: Shard, fresh: Shard, after: int) -> int | None:
+    """Copy some more rows, those above `after`; the last number, None once all are there.
+
+    Nobody may write to the table between the slices.
     """
-    before = db.total_changes
+    columns = ", ".join(_COLUMNS[shard.what])
     db.execute(
-        f"INSERT INTO {shard.table} ({shard.table}, rank) VALUES ('merge', ?)", (-_SLICE_PAGES,)
+        f"INSERT INTO {fresh.table} (rowid, {columns}) SELECT rowid, {columns} FROM {shard.table}"
+        " WHERE rowid > ? ORDER BY rowid LIMIT ?",
+        (after, _COPIED),
     )
-    if db.total_changes - before >= 2:
-        return True
-    db.execute(f"UPDATE word_shard SET erased = {_MERGED} WHERE what = ? AND shard = ?", shard)
-    return False
+    last = db.execute(f"SELECT max(rowid) FROM {fresh.table}_content").fetchone()[0]
+    return None if last is None or last == after else int(last)
+
+
+def finish_anew(db: sqlite3.Connection, shard: Shard, fresh: Shard) -> None:
+    """The copy takes the place of the table, all pages of which are zeroed."""
+    db.execute(f"DROP TABLE {shard.table}")
+    db.execute(
+        f"UPDATE word_shard SET made = ?, erased = {_MADE_ANEW} WHERE what = ? AND shard = ?",
+        (fresh.made, shard.what, shard.number),
+    )
 
 
 def note_cut(db: sqlite3.Connection) -> None:
-    """The log was cut: what was merged before is clean."""
-    db.execute(f"UPDATE word_shard SET erased = 0 WHERE {_MARKED} AND erased = {_MERGED}")
+    """The log was cut: what was made anew before is clean."""
+    db.execute(f"UPDATE word_shard SET erased = 0 WHERE {_MARKED} AND erased = {_MADE_ANEW}")
 
 
 # --- searching -----------------------------------------------------------------------------

@@ -32,8 +32,8 @@ from ratoon_protocol.limits import INT_MAX
 
 # Hits looked at for one page: behind so many hidden ones the page ends and its cursor goes on.
 LOOKED_AT_MAX = 400
-# Tables of one page, 65,536 records each: then the page ends and its cursor goes on.
-SHARDS_MAX = 64
+# Tables of one page, 16,384 records each: then the page ends and its cursor goes on.
+SHARDS_MAX = 256
 # Hits that are ranked, the newest of all, and their text: what 20 ms can count words in.
 RANKED_MAX = 1000
 RANKED_CHARS_MAX = 400_000
@@ -41,7 +41,7 @@ RANKED_CHARS_MAX = 400_000
 _MORE = 4
 # Tags looked at for one page, and of each the newest posts that bear it.
 TAGS_LOOKED_AT_MAX = 100
-TAG_USES_MAX = 20
+TAG_USES_MAX = 10
 # The end of all strings that begin alike.
 _LAST_SIGN = "\U0010ffff"
 # How much more a word in somebody's name counts than one in the bio.
@@ -305,7 +305,7 @@ class _Search(NamedTuple):
             first, *others = (terms.score(self.wanted, text) for text in texts)
             found.append(Hit(n, _NAME_WEIGHT * first + sum(others)))
             chars += sum(map(len, texts))
-            if len(found) == RANKED_MAX or chars > RANKED_CHARS_MAX:
+            if len(found) == RANKED_MAX or chars >= RANKED_CHARS_MAX:
                 break
         return sorted(found, key=lambda hit: (-hit.score, -hit.n))
 

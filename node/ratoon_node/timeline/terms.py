@@ -343,11 +343,12 @@ _K1, _B, _USUAL_LENGTH = 1.2, 0.75, 24
 SCORE_PARTS = 1_000_000
 
 
-def score(terms: Sequence[Term], text: str) -> int:
+def score(wanted: Sequence[Term], text: str) -> int:
     """How well a document fits terms that it has: more often is better, in a shorter text too."""
-    words = [word for word in text.split(" ") if not word.startswith(_MARKS)]
+    # Marks stand behind the words, the author's first.
+    words = text.partition(_AUTHOR)[0].split()
     bend = _K1 * (1 - _B + _B * len(words) / _USUAL_LENGTH)
-    counts = (_count(term, words) for term in terms if not term.is_mark)
+    counts = [_count(term, words) for term in wanted if not term.is_mark]
     return round(SCORE_PARTS * sum(count * (_K1 + 1) / (count + bend) for count in counts))
 
 
@@ -356,13 +357,13 @@ def _count(term: Term, words: list[str]) -> int:
     if not first:
         if not term.prefix:
             return words.count(last)
-        return sum(word.startswith(last) for word in words)
+        return sum([word.startswith(last) for word in words])
     size = len(first)
     return sum(
         words[at : at + size] == first
         and (words[at + size] == last or (term.prefix and words[at + size].startswith(last)))
-        for at in range(len(words) - size)
-        if words[at] == first[0]
+        for at, word in enumerate(words[:-size])
+        if word == first[0]
     )
 
 

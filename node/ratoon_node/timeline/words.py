@@ -3,7 +3,7 @@
 Of a post its texts as they are read now are kept (text, warning, descriptions of pictures, options
 of a poll) and marks (see `terms`); of a person the name and the bio of the profile and the handles.
 What is limited is not kept. Words whose record was deleted must leave the files too: the chapter
-marks their table, and `Cleaner` merges it.
+marks their table, and `Cleaner` makes it anew.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ratoon_node.runtime import Clock, Spawn
 from ratoon_node.store import read, words
 from ratoon_node.store.db import Db
 from ratoon_node.store.rows import Bytes, Row
-from ratoon_node.store.words import Texts, Words
+from ratoon_node.store.words import Shard, Texts, Words
 from ratoon_node.timeline import terms
 from ratoon_node.timeline.digest import Digest, Seen, body_of
 from ratoon_protocol import bodies, kinds
@@ -27,6 +27,8 @@ from ratoon_protocol.status import Status
 
 # Pause before the log is cut again while a reader still needs it, or after the disk refused.
 RETRY_MS = 200
+# Pause between two rounds: what is deleted in one table meanwhile shares a copy.
+PAUSE_MS = 1000
 _KEPT_KINDS = frozenset({kinds.PROFILE, kinds.IDENTITY})
 
 
@@ -38,7 +40,7 @@ class WordChapter:
         rows = [(one.n, _of_post(one)) for one in seen]
         gone = words.replace(db, Words.POSTS, rows)
         # Words that others follow stay: the version they are of is still here. With the last
-        # version, or with an edit whose bytes went, the table is merged, and all of them go.
+        # version, or with an edit whose bytes went, the table is made anew, and all of them go.
         left = {n for n, texts in rows if texts is None} & gone
         if marked := left | _lost_edits(seen):
             words.note_erased(db, Words.POSTS, marked)
@@ -122,10 +124,9 @@ def _shown_profile(profile: Row | None) -> Body | None:
 
 
 class Cleaner:
-    """Merges tables that still have words which are gone everywhere else, then cuts the log.
+    """Makes tables anew that still have words which are gone everywhere else, then cuts the log.
 
-    While one table is merged the digest stands still, because what it adds would begin the merge
-    again; everybody else writes between the slices.
+    While one table is copied the digest stands still; everybody else writes between the slices.
     """
 
     def __init__(self, db: Db, digest: Digest, clock: Clock, spawn: Spawn) -> None:
@@ -143,21 +144,34 @@ class Cleaner:
         while True:
             position = self._digest.position
             try:
-                await self.clean()
+                if await self.clean():
+                    await self._clock.sleep_ms(PAUSE_MS)
             except sqlite3.OperationalError:  # a full disk, a lock: the digest says so too
                 await self._clock.sleep_ms(RETRY_MS)
-                continue
-            await self._digest.reached(position + 1)
+            else:
+                await self._digest.reached(position + 1)
 
-    async def clean(self) -> None:
-        """Return once no file has a word that was to be gone when this was called."""
+    async def clean(self) -> int:
+        """Return once no file has a word that was to be gone when this was called; how many
+        tables were made anew.
+        """
         async with self._turn:
-            for shard in await self._db.read(words.erased):
+            shards = await self._db.read(words.erased)
+            for shard in shards:
                 async with self._digest.still:
-                    while await self._db.write(partial(words.merge_slice, shard=shard)):
-                        await self._clock.sleep_ms(0)
+                    await self._make_anew(shard)
             while await self._db.read(words.uncut):
                 if await self._db.checkpoint():
                     await self._db.write(words.note_cut)
                 else:
                     await self._clock.sleep_ms(RETRY_MS)
+            return len(shards)
+
+    async def _make_anew(self, shard: Shard) -> None:
+        fresh = await self._db.write(partial(words.begin_anew, shard=shard))
+        after: int | None = -1
+        while after is not None:
+            copy = partial(words.copy_slice, shard=shard, fresh=fresh, after=after)
+            after = await self._db.write(copy)
+            await self._clock.sleep_ms(0)
+        await self._db.write(partial(words.finish_anew, shard=shard, fresh=fresh))
