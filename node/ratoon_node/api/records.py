@@ -12,13 +12,13 @@ from aiohttp import web
 from msgspec import Meta
 
 from ratoon_node.api import asked
-from ratoon_node.api.answers import JSON_TYPE, RECORD_TYPE, answer, binary, failure, to_json
+from ratoon_node.api.answers import JSON_TYPE, RECORD_TYPE, answer, binary, cached, failure, to_json
 from ratoon_node.api.fetching import bring
 from ratoon_node.api.ports import Services
 from ratoon_node.api.route import Example, Route
 from ratoon_node.api.threads import Missing, missing_view
 from ratoon_node.api.types import Id
-from ratoon_node.api.view import Named, Shown, faces_json, item_json, item_view, masked_view
+from ratoon_node.api.view import Named, Shown, faces_json, item_view, items_json, masked_view
 from ratoon_node.errors import NodeError
 from ratoon_node.store import references
 from ratoon_node.timeline.thread import Placeholder, look
@@ -116,7 +116,7 @@ class Records:
         if isinstance(found, Masked):
             return _hidden(id_, found)
         if asked.wants(request, RECORD_TYPE):
-            return binary(found.record.encode(), RECORD_TYPE)
+            return cached(request, found.record.encode(), RECORD_TYPE, id_.hex())
         return answer(item_view(found))
 
     async def _find(self, request: web.Request, id_: bytes) -> Item | Masked:
@@ -171,7 +171,7 @@ def _read(db: sqlite3.Connection, viewer: Viewer, ids: Sequence[bytes]) -> tuple
     found = look(db, viewer, list(dict.fromkeys(ids)))
     items = [one for one in found.values() if isinstance(one, Item)]
     missing = [missing_view(one) for one in found.values() if isinstance(one, Placeholder)]
-    texts = {one.id: item_json(one) for one in items}
+    texts = dict(zip((one.id for one in items), items_json(db, viewer, items), strict=True))
     data = b'{"items":[%b],"missing":%b,"accounts":{%b}}' % (
         b",".join(texts.get(id_, b"null") for id_ in ids),
         to_json(missing),

@@ -18,7 +18,7 @@ from ratoon_node.api.fetching import bring
 from ratoon_node.api.ports import Services
 from ratoon_node.api.route import Example, Handler, Route
 from ratoon_node.api.types import Id, Limit, Ms, PageQuery, Position
-from ratoon_node.api.view import Named, Shown, Timeline, answer_page, faces_json, item_json
+from ratoon_node.api.view import Named, Shown, Timeline, answer_page, faces_json, items_json
 from ratoon_node.errors import NodeError
 from ratoon_node.store import references
 from ratoon_node.store.references import Reacted, Relation
@@ -201,10 +201,9 @@ def _thread_json(
     db: sqlite3.Connection, viewer: Viewer, found: Thread, shown: Sequence[Item]
 ) -> bytes:
     """As `ThreadAnswer` says, put together from what each item and account already is."""
-    focus, missing = b"null", list(found.missing)
-    if isinstance(found.focus, Item):
-        focus = item_json(found.focus)
-    else:
+    texts = dict(zip((one.id for one in shown), items_json(db, viewer, shown), strict=True))
+    missing = list(found.missing)
+    if isinstance(found.focus, Placeholder):
         missing.insert(0, found.focus)
     rest = to_json(
         {
@@ -215,9 +214,9 @@ def _thread_json(
         }
     )
     return b'{"focus":%b,"ancestors":[%b],"replies":[%b],%b,"accounts":{%b}}' % (
-        focus,
-        b",".join(map(item_json, found.ancestors)),
-        b",".join(map(item_json, found.replies)),
+        texts.get(found.focus.id, b"null"),
+        b",".join(texts[one.id] for one in found.ancestors),
+        b",".join(texts[one.id] for one in found.replies),
         rest[1:-1],
         faces_json(db, viewer, _authors(shown)),
     )

@@ -43,7 +43,6 @@ class Relation(Enum):
     """How one post refers to another; the value is the column."""
 
     REPLY = "parent"
-    THREAD = "root"
     QUOTE = "quote"
     REPOST = "repost"
 
@@ -123,15 +122,22 @@ def replies_by_since(db: sqlite3.Connection, author: int, since: int, limit: int
     return list(map(Place._make, found))
 
 
-def parents_of(db: sqlite3.Connection, numbers: Sequence[int]) -> dict[int, bytes]:
-    """The post that each of these records answers, by the record's number."""
-    found: dict[int, bytes] = {}
-    for start in range(0, len(numbers), IDS_PER_QUERY_MAX):
-        part = numbers[start : start + IDS_PER_QUERY_MAX]
-        marks = ",".join("?" * len(part))
-        sql = f"SELECT record, parent FROM reference WHERE record IN ({marks})"
-        found.update((n, parent) for n, parent in db.execute(sql, part) if parent is not None)
-    return found
+class Reply(NamedTuple):
+    """A place in a thread, and the post that it answers."""
+
+    position: int
+    n: int
+    parent: bytes
+
+
+def thread_since(db: sqlite3.Connection, root: bytes, since: int, limit: int) -> list[Reply]:
+    """What stands in the thread of a root above a position, oldest first."""
+    found = db.execute(
+        "SELECT position, record, parent FROM reference WHERE root = ? AND position > ?"
+        " ORDER BY position LIMIT ?",
+        (root, since, limit),
+    )
+    return list(map(Reply._make, found))
 
 
 #: What is counted, in the order of `Mention.how`.

@@ -25,6 +25,8 @@ from ratoon_protocol.record import Body
 ROWS_MAX = 5000
 # Replies that quote somebody, looked at one by one while lists say something of accounts.
 SHOWING_MAX = 200
+# Posts counted in one statement.
+IDS_AT_ONCE_MAX = 250
 #: Different emoji told of one post, those used most.
 EMOJI_MAX = 32
 
@@ -52,9 +54,18 @@ class _Rows(NamedTuple):
 def counts(
     db: sqlite3.Connection, viewer: Viewer, posts: Mapping[bytes, Body]
 ) -> dict[bytes, Counts]:
-    """Counts of some posts (id and body as it is read now), at most 500 of them."""
-    if not posts:
-        return {}
+    """Counts of some posts (id and body as it is read now)."""
+    found: dict[bytes, Counts] = {}
+    ids = list(posts)
+    for start in range(0, len(ids), IDS_AT_ONCE_MAX):
+        part = ids[start : start + IDS_AT_ONCE_MAX]
+        found |= _counts(db, viewer, {id_: posts[id_] for id_ in part})
+    return found
+
+
+def _counts(
+    db: sqlite3.Connection, viewer: Viewer, posts: Mapping[bytes, Body]
+) -> dict[bytes, Counts]:
     rows = _rows(db, list(posts))
     authors = {row.author for row in rows.mentions} | {row.author for row in rows.held}
     hidden = hidden_authors(db, viewer, authors)

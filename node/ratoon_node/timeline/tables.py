@@ -12,7 +12,7 @@ from ratoon_node.policy import fold
 from ratoon_node.store import digested, listings, references
 from ratoon_node.store.listed import Place
 from ratoon_node.store.listings import LOCAL_KEY, Key, Listing
-from ratoon_node.store.references import Relation
+from ratoon_node.store.references import Relation, Reply
 from ratoon_node.timeline import walk
 from ratoon_node.timeline.visibility import Item, Viewer, snapshot
 from ratoon_node.timeline.walk import Cursor, Page
@@ -111,6 +111,6 @@ def _page(
         return walk.page(viewer, found, limit, in_public, end, in_place)
 
 
-def in_place(item: Item, place: Place) -> bool:
+def in_place(item: Item, place: Place | Reply) -> bool:
     """Whether an entry is still true: a record that became readable again stands further up."""
     return item.position is not None and item.position <= place.position

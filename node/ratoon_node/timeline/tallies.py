@@ -9,6 +9,7 @@ from ratoon_node.policy.engine import Policy
 from ratoon_node.timeline.counts import Counts, counts
 from ratoon_node.timeline.visibility import Item, Viewer
 from ratoon_protocol import kinds
+from ratoon_protocol.record import Body
 
 # What is counted may be this old where the journal does not say that it changed: an entry of a
 # list that expired, an account that moved to another node.
@@ -41,8 +42,14 @@ def tallies(db: sqlite3.Connection, viewer: Viewer, items: Iterable[Item]) -> di
             found[item.id] = tally
         else:
             missing[item.id] = item
-    counted = counts(db, viewer, {id_: item.body for id_, item in missing.items()})
+    counted = counts(db, viewer, {id_: _poll(item) for id_, item in missing.items()})
     for id_, one in counted.items():
         found[id_] = Tally(one, viewer.policy, viewer.now_ms + TALLY_MS_MAX)
     cards.keep_tallies({id_: found[id_] for id_ in counted}, position)
     return found
+
+
+def _poll(item: Item) -> Body:
+    """The body of a post that may have a poll; of any other nothing is needed to count."""
+    signed = item.edit.raw if item.edit is not None else item.card.raw
+    return item.body if b"poll" in signed else {}

@@ -12,8 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from ratoon_node.store import digested, references
-from ratoon_node.store.listed import Place
-from ratoon_node.store.references import Relation
+from ratoon_node.store.references import Reply
 from ratoon_node.timeline.tables import in_place
 from ratoon_node.timeline.visibility import Item, Masked, Viewer, snapshot
 from ratoon_node.timeline.walk import FOLLOWS_MAX
@@ -85,19 +84,14 @@ def thread(
         end = digested.position(db)
         focus = look(db, viewer, [id_])[id_]
         above = _above(db, viewer, id_, focus)
-        places = [
-            place
-            for place in references.referring_since(
-                db, Relation.THREAD, above.root_id, after, limit
-            )
-            if place.position <= end
-        ]
+        rows = references.thread_since(db, above.root_id, after, limit)
+        places = [place for place in rows if place.position <= end]
         if not isinstance(focus, Item) and not _known(db, focus, above, places):
             return None
         told = [focus, *above.ancestors]
-        replies, hidden = _replies(db, viewer, places, {one.id for one in told})
-        here = {one.id for one in (*told, *replies)} | {one.id for one in (*hidden, *above.missing)}
-        lost = _lost(db, viewer, replies, here)
+        replies, hidden = _replies(viewer, places, {one.id for one in told})
+        shown = [*told, *replies, *hidden, *above.missing]
+        lost = _lost(db, viewer, places, {one.id for one in shown})
         return Thread(
             focus,
             above.ancestors,
@@ -127,7 +121,7 @@ def _public(id_: bytes, found: Item | Masked | None) -> Item | Placeholder:
 
 
 def _known(
-    db: sqlite3.Connection, focus: Placeholder, above: _Above, places: Sequence[Place]
+    db: sqlite3.Connection, focus: Placeholder, above: _Above, places: Sequence[Reply]
 ) -> bool:
     """Whether there is anything to show around a post that cannot be read."""
     return focus.masked is not None or bool(places) or above.root_id != focus.id
@@ -159,33 +153,26 @@ def _above(db: sqlite3.Connection, viewer: Viewer, id_: bytes, focus: Item | Pla
 
 
 def _replies(
-    db: sqlite3.Connection, viewer: Viewer, places: Sequence[Place], told: Collection[bytes]
+    viewer: Viewer, places: Sequence[Reply], told: Collection[bytes]
 ) -> tuple[list[Item], list[Placeholder]]:
     """What can be read at these places, and what cannot, but for what is told already."""
     items: list[Item] = []
-    masked: list[tuple[int, Masked]] = []
+    hidden: list[Placeholder] = []
     for place, one in zip(places, viewer.look_at([place.n for place in places]), strict=True):
-        if isinstance(one, Item) and one.id not in told and in_place(one, place):
-            items.append(one)
-        elif isinstance(one, Masked):
-            masked.append((place.n, one))
-    parents = references.parents_of(db, [n for n, _ in masked])
-    hidden = [
-        Placeholder(one.record.id, one, parents.get(n))
-        for n, one in masked
-        if one.record is not None and one.record.id not in told
-    ]
+        if isinstance(one, Item):
+            if one.id not in told and in_place(one, place):
+                items.append(one)
+        elif one is not None and one.record is not None and one.record.id not in told:
+            hidden.append(Placeholder(one.record.id, one, place.parent))
     return items, hidden
 
 
 def _lost(
-    db: sqlite3.Connection, viewer: Viewer, replies: Iterable[Item], here: Collection[bytes]
+    db: sqlite3.Connection, viewer: Viewer, places: Iterable[Reply], here: Collection[bytes]
 ) -> list[Placeholder]:
     """What these replies answer and nobody can read here."""
-    named = dict.fromkeys(one.body["parent"] for one in replies if "parent" in one.body)
-    wanted = [id_ for id_ in named if id_ not in here]
-    unlisted = references.unlisted(db, wanted)
-    found = look(db, viewer, unlisted)
+    wanted = [id_ for id_ in dict.fromkeys(place.parent for place in places) if id_ not in here]
+    found = look(db, viewer, references.unlisted(db, wanted))
     return [one for one in found.values() if isinstance(one, Placeholder)]
 
 
