@@ -21,6 +21,7 @@ from ratoon_node.cli.conformance import (
     reconciliation,
     records,
     signatures,
+    statements,
 )
 from ratoon_node.cli.conformance.bench import Bench, Options
 from ratoon_node.cli.conformance.people import Person
@@ -41,6 +42,7 @@ SECTIONS = (
     reconciliation,
     deletion,
     bodies,
+    statements,
     publishing,
 )
 # A check that hangs costs no more than this.

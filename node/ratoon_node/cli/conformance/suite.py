@@ -263,5 +263,4 @@ UNSEEN: dict[str, str] = {
     "R-122": _SEALED,
     "R-124": _SEALED,
     "R-125": _CLIENTS,
-    "R-127": "statements are made for one purpose each, and no node has to take one from strangers",
 }
