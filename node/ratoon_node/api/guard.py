@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import structlog
 from aiohttp import web
@@ -97,9 +97,8 @@ class Guard:
         """Requests being answered."""
         return self._active
 
-    def mount(self, app: web.Application, routes: Iterable[Route]) -> None:
+    def mount(self, app: web.Application, routes: Sequence[Route]) -> None:
         """Have the application answer `routes`, which this guards."""
-        routes = list(routes)
         paths = {route.path for route in routes}
         for route in routes:
             place = Place(route, self._services.node.metrics)
@@ -231,9 +230,13 @@ def _translated(error: web.HTTPException) -> web.StreamResponse:
     code = codes.get(error.status, Code.BAD_REQUEST if error.status < 500 else Code.INTERNAL)
     status = error.status if error.status == 405 else refused_status(code)
     response = failure(NodeError(code), status)
-    if "Allow" in error.headers:
-        response.headers["Allow"] = error.headers["Allow"]
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        response.headers["Allow"] = _methods(error)
     return response
+
+
+def _methods(error: web.HTTPMethodNotAllowed) -> str:
+    return ", ".join(sorted({*error.allowed_methods, "OPTIONS"}))
 
 
 def _options(request: web.Request) -> web.Response:
@@ -241,7 +244,7 @@ def _options(request: web.Request) -> web.Response:
     unfit = request.match_info.http_exception
     if not isinstance(unfit, web.HTTPMethodNotAllowed):
         raise NodeError(Code.NOT_FOUND)
-    allow = ", ".join(sorted({*unfit.allowed_methods, "OPTIONS"}))
+    allow = _methods(unfit)
     headers = {"Allow": allow}
     if not _is_own(request.path):
         headers |= {

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -17,7 +16,6 @@ from ratoon_node import __version__
 from ratoon_node.api.answers import JSON_TYPE, Refusal, cached, refused_status
 from ratoon_node.api.route import Access, Route
 from ratoon_node.api.types import OPERATOR_LOWERS, Id
-from ratoon_node.config import Settings
 from ratoon_protocol.errors import Code
 
 DOCUMENT_PATH = "/v1/openapi.json"
@@ -72,31 +70,32 @@ _SCHEMES = {
 
 
 class Document:
-    """The description of `routes`, made when it is first asked for."""
+    """The description of `routes`, made when it is first asked for, and kept while the operator
+    leaves the bound of pages as it is.
+    """
 
-    def __init__(self, routes: Iterable[Route], settings: Settings) -> None:
+    def __init__(self, routes: Iterable[Route], page_records_max: Callable[[], int]) -> None:
         self.route = Route(
             "GET",
             DOCUMENT_PATH,
             self.serve,
-            "This description, as OpenAPI 3.1.",
+            "This description, as OpenAPI 3.1",
             "node",
             answer=dict[str, Any],
         )
         self._routes = [*routes, self.route]
-        self._settings = settings
+        self._page_records_max = page_records_max
+        self._made = (0, b"", "")  # for which bound, the document, its tag
 
     async def serve(self, request: web.Request) -> web.Response:
         """The document."""
-        return cached(request, self._bytes, JSON_TYPE, self._tag)
-
-    @cached_property
-    def _bytes(self) -> bytes:
-        return msgspec.json.encode(describe(self._routes, self._settings.page_records_max))
-
-    @cached_property
-    def _tag(self) -> str:
-        return hashlib.sha256(self._bytes).hexdigest()[:32]
+        most, data, tag = self._made
+        if most != self._page_records_max():
+            most = self._page_records_max()
+            data = msgspec.json.encode(describe(self._routes, most))
+            tag = hashlib.sha256(data).hexdigest()[:32]
+            self._made = (most, data, tag)
+        return cached(request, data, JSON_TYPE, tag)
 
 
 def describe(routes: Iterable[Route], page_records_max: int) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from ratoon_node.api.html import Content, Markup, document, element
 from ratoon_node.api.peers import NodeView, node_view
 from ratoon_node.api.ports import Services
 from ratoon_node.api.records import find
+from ratoon_node.api.route import Route
 from ratoon_node.api.style import STYLE, STYLE_PATH
 from ratoon_node.api.timelines import author_page, network_page
 from ratoon_node.api.words import account_path, mark, moment, record_path, words
@@ -50,13 +51,13 @@ class Pages:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    def routes(self) -> list[web.RouteDef]:
+    def routes(self) -> list[Route]:
         """The group's routes."""
         return [
-            web.get("/", self._told(self.front)),
-            web.get("/@{account}", self._told(self.profile)),
-            web.get("/p/{id}", self._told(self.post)),
-            web.get(STYLE_PATH, self.style),
+            Route("GET", "/", self._told(self.front), "The node and its latest posts", "pages"),
+            Route("GET", "/@{account}", self._told(self.profile), "A profile", "pages"),
+            Route("GET", "/p/{id}", self._told(self.post), "A post", "pages"),
+            Route("GET", STYLE_PATH, self.style, "How pages look", "pages"),
         ]
 
     def _told(self, handler: _Handler) -> _Handler:

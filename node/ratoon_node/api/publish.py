@@ -23,8 +23,6 @@ from ratoon_protocol.errors import Code, DecodeError
 API = Origin(Way.API)
 #: The record is durable here.
 ACCEPTED = frozenset({Code.STORED, Code.DUPLICATE, Code.SUPERSEDED, Code.HELD})
-# Records that cost a client as much as one request.
-RECORDS_PER_REQUEST = 100
 # One waiting publisher in so many requests: waiting must not keep others from reading.
 WAITING_SHARE = 2
 

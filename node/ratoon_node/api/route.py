@@ -86,3 +86,15 @@ class Route:
 
 #: Where programs ask; everything else is for people with a browser.
 _DESCRIBED = ("/v1/", "/.well-known/", "/nodeinfo/", "/livez", "/readyz", "/metrics")
+
+
+def link_route(handler: Handler) -> Route:
+    """Where other nodes link (R-71); whoever opens the sockets answers it."""
+    return Route(
+        "GET",
+        "/v1/link",
+        handler,
+        "Where other nodes link; the specification says how",
+        "nodes",
+        holds=True,
+    )

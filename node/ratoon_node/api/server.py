@@ -83,7 +83,7 @@ def make_app(
     node: NodeParts,
     *,
     operator_token: str,
-    routes: Iterable[Route | web.RouteDef] = (),
+    routes: Iterable[Route] = (),
     fresh_settings: Callable[[], Settings] | None = None,
 ) -> web.Application:
     """The application of one node. `routes` are added to its own (the link's endpoint).
@@ -112,11 +112,12 @@ def make_app(
     app[RELOADER] = reloader = Reloader(node, fresh_settings)
     streams, events = Streams(services), Events(services)
     groups = [*(group(services) for group in GROUPS), Reloads(services, reloader), streams, events]
-    whole = [_defined(route) for group in groups for route in group.routes()]
-    whole += [_defined(route) for route in routes]
-    document = Document(whole, node.settings)
-    app[ROUTES] = (*whole, document.route)
-    guard.mount(app, app[ROUTES])
+    whole = [route for group in groups for route in group.routes()]
+    whole += routes
+    document = Document(whole, lambda: node.settings.page_records_max)
+    mounted = (*whole, document.route)
+    app[ROUTES] = mounted
+    guard.mount(app, mounted)
 
     async def start_feed(_: web.Application) -> None:
         await feed.start()
@@ -131,20 +132,6 @@ def make_app(
     app.on_startup.append(start_feed)
     app.on_shutdown.append(end)
     return app
-
-
-def _defined(route: Route | web.RouteDef) -> Route:
-    if isinstance(route, Route):
-        return route
-    return Route(
-        route.method,
-        route.path,
-        route.handler,
-        "",
-        "",
-        query=dict,
-        holds=route.path in ("/v1/stream", "/v1/link"),
-    )
 
 
 def make_runner(app: web.Application) -> Runner:

@@ -28,7 +28,7 @@ from tests.node.world import EVERYTHING, Person, movable
 
 DOMAIN = "node.test"
 #: Limits of their own, so that what is tried is not the rate.
-FREE = {
+FREE: dict[str, Any] = {
     "requests_per_minute_max": 0,
     "records_per_minute_max": 0,
     "entries_per_minute_max": 0,
@@ -46,7 +46,7 @@ class Little:
     ann: Person
     ben: Person
     post: Record
-    list: Record
+    chosen: Record
     seeds: random.Random
 
     @property

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from ratoon_node.api.answers import RECORD_TYPE, RECORDS_TYPE
 from ratoon_node.api.batch import join
+from ratoon_node.api.route import Route
 from ratoon_node.api.server import make_app, make_runner
 from ratoon_node.app import Node
 from ratoon_protocol.record import Record
@@ -68,7 +69,7 @@ class Site:
 @asynccontextmanager
 async def site(
     folder: Path,
-    routes: Sequence[web.RouteDef] = (),
+    routes: Sequence[Route] = (),
     policy: str = "",
     seed: int = 1,
     **settings: Any,

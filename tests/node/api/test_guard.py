@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
-from ratoon_node.api.rate import CLIENTS_MAX, Rates, network_of
-from tests.node.api.site import TOKEN, site
+from ratoon_node.api.rate import CLIENTS_MAX, Rates, client_of, network_of, records_cost
+from ratoon_node.api.route import Route
+from tests.node.api.members import member, signed_in
+from tests.node.api.site import TOKEN, Site, site
 
 
 def test_a_rate_gives_a_minutes_worth_at_once_and_then_so_many_a_minute() -> None:
@@ -66,12 +69,84 @@ async def test_too_many_requests_are_told_when_to_come_back(tmp_path: Path) -> N
         assert (await place.operate("GET", "/blocks"))[0] == 200
 
 
-async def test_records_in_a_batch_are_charged(tmp_path: Path) -> None:
-    async with site(tmp_path, requests_per_minute_max=5) as place:
+async def test_publishing_is_charged_by_the_record(tmp_path: Path) -> None:
+    async with site(tmp_path, records_per_minute_max=21) as place:
         ann = await place.resident(2)
-        posts = [ann.post("x") for _ in range(350)]
+        posts = [ann.post("x") for _ in range(19)]
         assert (await place.publish(*posts))[0] == 201
-        assert (await place.publish(*posts))[1]["error"]["code"] == "rate"
+        assert (await place.publish(*posts))[1]["error"]["code"] == "rate"  # for having asked: one
+        assert (await place.publish(ann.post("y")))[0] == 201
+        assert (await place.publish(ann.post("z")))[1]["error"]["code"] == "rate"
+        assert (await place.get("/v1/node"))[0] == 200  # reading has an allowance of its own
+
+
+def test_long_records_are_charged_by_their_bytes() -> None:
+    assert records_cost(10, 3000) == 10
+    assert records_cost(1, 65_536) == 16
+
+
+async def left(place: Site, path: str) -> tuple[int, int]:
+    """What the answer gives, and what is left of 100 requests after it."""
+    async with place.http.get(place.url + path) as response:
+        body, told = await response.json(), response.headers["RateLimit"]
+        assert response.headers["RateLimit-Policy"] == '"read";q=100;w=60'
+        found = re.fullmatch('"read";r=([0-9]+);t=([0-9]+)', told)
+        assert found is not None
+        assert (int(found[1]) == 100) == (int(found[2]) == 0)
+        return len(body["items"]), int(found[1])
+
+
+async def test_reading_is_charged_by_what_is_given(tmp_path: Path) -> None:
+    async with site(tmp_path, requests_per_minute_max=100) as place:
+        ann = await place.resident(2)
+        await place.publish(*[ann.post("x") for _ in range(60)])
+        assert await left(place, "/v1/timelines/network?limit=1") == (1, 98)
+        assert await left(place, "/v1/timelines/network?limit=50") == (50, 92)
+
+
+async def test_a_debt_for_what_was_given_is_bounded() -> None:
+    rates = Rates(60)
+    rates.given("a", 1_000_000, 0)
+    assert rates.left("a", 0) == (0, 120)
+    assert rates.wait_ms("a", 1, 0) <= 61_001
+
+
+async def test_an_account_is_charged_wherever_it_comes_from(tmp_path: Path) -> None:
+    proxies = ("127.0.0.1",)
+    async with site(tmp_path, requests_per_minute_max=10, trusted_proxies=proxies) as place:
+        ann = await member(place.node, 2)
+        token = await signed_in(place, ann)
+        codes = []
+        for at in range(12):
+            headers = {"Authorization": f"Bearer {token}", "X-Forwarded-For": f"203.0.113.{at}"}
+            async with place.http.get(place.url + "/v1/session", headers=headers) as response:
+                codes.append(response.status)
+        assert codes == [200] * 10 + [429] * 2
+
+
+async def test_signing_in_has_an_allowance_of_its_own(tmp_path: Path) -> None:
+    async with site(tmp_path, entries_per_minute_max=3) as place:
+        ann = await member(place.node, 2)
+        form = {"account": ann.account.hex()}
+        for status in (200, 200, 200, 429):
+            url = place.url + "/v1/session/challenge"
+            async with place.http.post(url, json=form) as response:
+                assert response.status == status
+        assert (await place.get("/v1/node"))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("address", "forwarded", "charged"),
+    [
+        ("203.0.113.9", "198.51.100.1", "203.0.113.9"),  # not a proxy of ours: not believed
+        ("10.0.0.1", "", "10.0.0.1"),
+        ("10.0.0.1", "198.51.100.1", "198.51.100.1"),
+        ("10.0.0.1", "1.1.1.1, 198.51.100.1, 10.0.0.2", "198.51.100.1"),
+        ("::ffff:10.0.0.1", "2001:db8:1:2:3::4", "2001:db8:1:2::"),
+    ],
+)
+def test_a_proxy_says_who_asks_if_it_is_ours(address: str, forwarded: str, charged: str) -> None:
+    assert client_of(address, forwarded, ("10.0.0.0/8",)) == charged
 
 
 async def test_requests_at_once_are_bounded_and_a_crash_says_nothing(tmp_path: Path) -> None:
@@ -86,7 +161,8 @@ async def test_requests_at_once_are_bounded_and_a_crash_says_nothing(tmp_path: P
         await leave.wait()
         raise RuntimeError("a secret of somebody")
 
-    async with site(tmp_path, [web.get("/slow", slow)], requests_active_max=8) as place:
+    door = Route("GET", "/slow", slow, "", "")
+    async with site(tmp_path, [door], requests_active_max=8) as place:
         waiting = [asyncio.ensure_future(place.get("/slow")) for _ in range(8)]
         await entered.wait()
         status, body = await place.get("/v1/node")

@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 
 from ratoon_node.api.health import LOOK_MS
+from ratoon_node.api.route import Route
 from tests.node.api.site import TOKEN, Site, site
 
 
@@ -110,8 +111,12 @@ async def test_a_full_node_still_answers_what_watches_it(tmp_path: Path) -> None
         await leave.wait()
         return web.Response()
 
+    door = Route("GET", "/slow", slow, "", "")
     async with site(
-        tmp_path, [web.get("/slow", slow)], requests_active_max=8, requests_per_minute_max=12
+        tmp_path,
+        [door],
+        requests_active_max=8,
+        requests_per_minute_max=12,
     ) as place:
         waiting = [asyncio.ensure_future(asked(place, "/slow")) for _ in range(8)]
         await entered.wait()
