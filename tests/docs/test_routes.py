@@ -11,7 +11,7 @@ from ratoon_node.peering.wire import LINK_PATH
 from tests.node.world import running
 from tests.tidy.source import ROOT
 
-_CALL = re.compile(r"`(GET|POST|DELETE) (/[^`?\s]*)")
+_CALL = re.compile(r"`(GET|POST|PUT|DELETE) (/[^`?\s]*)")
 
 
 async def test_the_description_names_every_route(tmp_path: Path) -> None:

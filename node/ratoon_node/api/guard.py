@@ -56,9 +56,9 @@ log = structlog.get_logger()
 class Place:
     """A route as requests meet it: all that is the same for each of them is made once."""
 
-    def __init__(self, route: Route, metrics: Metrics) -> None:
+    def __init__(self, route: Route, metrics: Metrics, own: bool) -> None:
         self.route = route
-        common = _ALL | ({} if _is_own(route.path) else _CORS)
+        common = _ALL | ({} if own else _CORS)
         if route.answer is not None and route.media:
             common["Vary"] = "Accept"
         self.page = CIMultiDict(common | _PAGE)
@@ -85,7 +85,8 @@ class Guard:
         self._services = services
         self._active = 0
         self._places: dict[web.AbstractRoute, Place] = {}
-        self._nowhere = Place(Route("GET", "none", _nothing, "", ""), services.node.metrics)
+        nowhere, metrics = Route("GET", "none", _nothing, "", ""), services.node.metrics
+        self._nowhere = {own: Place(nowhere, metrics, own) for own in (False, True)}
         self._policies: Mapping[Pool, str] = {
             pool: f'"{pool}";q={rates.per_minute};w=60'
             for pool, rates in services.rates.items()
@@ -101,7 +102,7 @@ class Guard:
         """Have the application answer `routes`, which this guards."""
         paths = {route.path for route in routes}
         for route in routes:
-            place = Place(route, self._services.node.metrics)
+            place = Place(route, self._services.node.metrics, _is_own(route.path))
             heads = route.method == "GET" and not route.holds
             for method in (route.method, "HEAD") if heads else (route.method,):
                 made = app.router.add_route(method, _spelt(route.path, paths), route.handler)
@@ -111,7 +112,9 @@ class Guard:
         """Answer one request, whatever happens in it."""
         clock = self._services.node.runtime.clock
         started_ms = clock.monotonic_ms()
-        place = self._places.get(request.match_info.route, self._nowhere)
+        place = self._places.get(request.match_info.route)
+        if place is None:
+            place = self._nowhere[_is_own(request.path)]
         try:
             response = await self._allowed(request, place, handler)
         except NodeError as error:
