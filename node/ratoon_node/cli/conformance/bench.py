@@ -20,7 +20,7 @@ from ratoon_node.cli.conformance.probe_link import (
 )
 from ratoon_node.cli.conformance.suite import Findings, Unmet
 from ratoon_protocol.errors import Code
-from ratoon_protocol.frames import Admitted, Intro
+from ratoon_protocol.frames import Intro
 from ratoon_protocol.record import Record, decode_record
 
 # Of a value that is wrong this much is shown.
@@ -275,17 +275,6 @@ class Bench:
                 await link.send(*data)
             wanted = {code.value} if isinstance(code, Code) else {one.value for one in code}
             self.same(requirement, case, await link.end(), frozenset(wanted))
-
-    async def admit_all(self, link: LinkProbe, node: NodeAccount) -> None:
-        """Have both sides admit the node under test and ours."""
-        await link.admit([await self.node(), node.account])
-
-    @property
-    def lists(self) -> list[Admitted]:
-        """The lists of admitted nodes that came on the home link."""
-        if self._home is None:
-            return []
-        return [frame for frame in self._home[1].frames if isinstance(frame, Admitted)]
 
 
 def _shown(value: object) -> str:

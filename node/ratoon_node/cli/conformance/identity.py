@@ -108,6 +108,20 @@ async def stolen(bench: Bench) -> None:
     bench.same("R-50", "a backdated post of the thief that comes later", words[late.id], REVOKED)
 
 
+@check("R-50", "R-54", title="a tip that is published after its key was stolen")
+async def late_tip(bench: Bench) -> None:
+    """Whoever still has a record that a tip names brings it; what no tip reaches stays out."""
+    who = await bench.newcomer()
+    phone = await _with_device(bench, who, "R-50")
+    mine, theirs = phone.post(), phone.post()
+    draft = Draft.after(who.head)
+    draft.stolen(phone.author.key.public, now_ms(), {Lane.PUBLIC: [_tip(mine)]})
+    await _put(bench, "R-50", "the device is stolen", who.move(who.operation(draft)))
+    codes = await bench.http.publish(mine) + await bench.http.publish(theirs)
+    bench.same("R-50", "the tip and a post behind it, published", codes, [LIVE, REVOKED])
+    await _are(bench, "R-54", "the tip", [mine], LIVE)
+
+
 @check("R-51", "R-45", title="who may take a revocation back")
 async def revoked_again(bench: Bench) -> None:
     """The same rank can only revoke more, a better one lists the key again."""

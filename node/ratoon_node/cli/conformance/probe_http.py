@@ -54,7 +54,6 @@ class HttpProbe:
     def __init__(self, url: str, timeout_s: float, wait_s: float) -> None:
         self.url = url
         self.codes: set[str] = set()
-        self.errors: list[Answer] = []
         self._wait_s = wait_s
         timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._client = aiohttp.ClientSession(timeout=timeout, auto_decompress=False)
@@ -99,10 +98,8 @@ class HttpProbe:
         return True
 
     def _note(self, found: Answer) -> None:
-        if found.status >= 400:
-            self.errors.append(found)
-            if found.code is not None:
-                self.codes.add(found.code)
+        if found.status >= 400 and found.code is not None:
+            self.codes.add(found.code)
 
     async def one(self, data: bytes, **query: str) -> Answer:
         """Publish one record."""

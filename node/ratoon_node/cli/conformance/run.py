@@ -80,11 +80,13 @@ async def run(
     bench = Bench(options)
     try:
         await bench.reach()
-        for check in checks_for(requirements):
-            tell(check.title)
-            await _run_one(bench, check)
-        tell("taking back what was published")
-        vanished = await _take_back(bench)
+        try:
+            for check in checks_for(requirements):
+                tell(check.title)
+                await _run_one(bench, check)
+        finally:  # also when somebody interrupts it
+            tell("taking back what was published")
+            vanished = await _take_back(bench)
         made = len(bench.people) + len(bench.nodes)
         return Outcome([bench.findings.result(one) for one in requirements], made, vanished)
     finally:
