@@ -13,6 +13,8 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from functools import partial
 
+import structlog
+
 from ratoon_node.policy.verdict import Verdict
 from ratoon_node.runtime import Clock, Spawn
 from ratoon_node.store import read, words
@@ -25,11 +27,13 @@ from ratoon_protocol import bodies, kinds
 from ratoon_protocol.record import Body
 from ratoon_protocol.status import Status
 
-# Pause before the log is cut again while a reader still needs it, or after the disk refused.
+# Pause before the log is cut again while a reader still needs it.
 RETRY_MS = 200
-# Pause between two rounds: what is deleted in one table meanwhile shares a copy.
+# Pause between two rounds, and after the disk refused: what goes meanwhile shares a copy.
 PAUSE_MS = 1000
-_KEPT_KINDS = frozenset({kinds.PROFILE, kinds.IDENTITY})
+# What says how somebody is called.
+_NAMING_KINDS = frozenset({kinds.PROFILE, kinds.IDENTITY})
+log = structlog.get_logger()
 
 
 class WordChapter:
@@ -49,7 +53,7 @@ class WordChapter:
     def _take_people(self, db: sqlite3.Connection, seen: Sequence[Seen]) -> None:
         """Whoever's profile or head is among what changed, as both are now."""
         changed = {
-            one.row.account for one in seen if one.row is not None and one.row.kind in _KEPT_KINDS
+            one.row.account for one in seen if one.row is not None and one.row.kind in _NAMING_KINDS
         }
         numbers = [one.n for one in seen if one.row is None or one.row.kind == kinds.PROFILE]
         if numbers:
@@ -146,8 +150,9 @@ class Cleaner:
             try:
                 if await self.clean():
                     await self._clock.sleep_ms(PAUSE_MS)
-            except sqlite3.OperationalError:  # a full disk, a lock: the digest says so too
-                await self._clock.sleep_ms(RETRY_MS)
+            except sqlite3.Error as error:  # a full disk: the words wait, and nothing else does
+                log.warning("cleaner_waits", error=type(error).__name__)
+                await self._clock.sleep_ms(PAUSE_MS)
             else:
                 await self._digest.reached(position + 1)
 
