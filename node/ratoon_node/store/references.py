@@ -43,6 +43,7 @@ class Relation(Enum):
     """How one post refers to another; the value is the column."""
 
     REPLY = "parent"
+    THREAD = "root"
     QUOTE = "quote"
     REPOST = "repost"
 
