@@ -5,7 +5,11 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any, NamedTuple
 
+from ratoon_protocol import kinds
 from ratoon_protocol.status import Status
+
+#: Kinds whose records appear in timelines.
+TIMELINE_KINDS = frozenset({kinds.POST, kinds.REPOST, kinds.SEALED_POST})
 
 
 class Bytes(IntEnum):

@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import sqlite3
 
-from ratoon_node.store.rows import COLUMNS, Bytes, Change, Flag, Row, What, row, status_of
+from ratoon_node.store.rows import (
+    COLUMNS,
+    TIMELINE_KINDS,
+    Bytes,
+    Change,
+    Flag,
+    Row,
+    What,
+    row,
+    status_of,
+)
 from ratoon_protocol import kinds
 from ratoon_protocol.kinds import Lane
 from ratoon_protocol.record import Record
 from ratoon_protocol.status import Status
 
-#: Kinds whose records appear in timelines.
-TIMELINE_KINDS = frozenset({kinds.POST, kinds.REPOST, kinds.SEALED_POST})
 # The strongest disposition whose bytes anybody may read (accept, label, limit).
 READABLE_MAX = 2
 

@@ -19,8 +19,7 @@ from ratoon_node.policy import fold
 from ratoon_node.store import memory, read
 from ratoon_node.store.db import Db
 from ratoon_node.store.memory import Changed
-from ratoon_node.store.rows import What
-from ratoon_node.store.write import TIMELINE_KINDS
+from ratoon_node.store.rows import TIMELINE_KINDS, What
 from ratoon_node.timeline.visibility import PUBLIC_HIDDEN_FROM, Item, Masked, Sight, Viewer
 from ratoon_protocol import bodies, kinds
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -14,6 +15,7 @@ from ratoon_node.policy.lists import ListEntry, Subject
 from ratoon_node.policy.verdict import Verdict
 from ratoon_node.store import listed, read
 from ratoon_node.timeline import walk
+from ratoon_node.timeline.faces import faces
 from ratoon_node.timeline.recent import Recent
 from ratoon_node.timeline.tallies import tallies
 from ratoon_node.timeline.visibility import Item, Sight, Viewer
@@ -119,7 +121,7 @@ async def test_what_is_remembered_is_what_a_cold_look_finds(tmp_path: Path) -> N
             for who in people:
                 await join(node, who)
             life = Life(node, people, rng)
-            sight = Sight(node.db, clock, lambda node=node: node.gate.policy)
+            sight = Sight(node.db, clock, partial(getattr, node.gate, "policy"))
             for step in range(60):
                 await life.act()
                 if step == 50:
@@ -183,6 +185,31 @@ async def test_remembered_counts_are_what_a_cold_count_finds(tmp_path: Path) -> 
 
             assert await sight.read(counted) == await sight.read(cold), step
         assert any(one.replies for one in (await sight.read(counted)).values())
+
+
+async def test_a_move_and_a_new_name_count_on_the_next_read(tmp_path: Path) -> None:
+    async with running(tmp_path) as node:
+        clock = node.runtime.clock
+        assert isinstance(clock, Clock)
+        ann = person(node.settings.network_bytes, random.Random(3), clock)
+        await join(node, ann)
+        life = Life(node, [ann], random.Random(1))
+        await life.sent(ann.post("x"))
+        sight = Sight(node.db, clock, lambda: node.gate.policy)
+
+        def look(db: sqlite3.Connection, viewer: Viewer) -> tuple[list[bool], str]:
+            numbers = [place.n for place in listed.places_before(db, 2**53, 9)]
+            shown = [isinstance(one, Item) for one in viewer.look_at(numbers)]
+            return shown, faces(db, viewer, [ann.account])[ann.account].card.name
+
+        for name in ("Ann", "Anna"):
+            await life.sent(ann.sign(kinds.PROFILE, {"name": name, "bio": ""}, target=b""))
+            assert await sight.read(look) == ([True], name)
+        entry = ListEntry(Subject.NODE, node.own.account.hex(), Verdict.WITHHOLD)
+        node.gate.policy = Policy.parse(b"", [entry])
+        assert await sight.read(look) == ([False], "")
+        await node.own.host(ann.account, hosting=False)
+        assert await sight.read(look) == ([True], "Anna")
 
 
 async def test_an_account_that_is_judged_anew_is_not_remembered(tmp_path: Path) -> None:
