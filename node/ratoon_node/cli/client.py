@@ -6,7 +6,8 @@ import http.client
 import json
 import socket
 import ssl
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import urlencode, urlsplit
@@ -22,6 +23,11 @@ RECORDS_TYPE = "application/vnd.ratoon.records"
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 # Silence after which a node counts as unreachable.
 TIMEOUT_S = 15.0
+# A node says that it is still there this often on a line that is followed.
+HEARTBEAT_S = 15.0
+# A line that was cut is taken up again after this long, so often.
+RETRY_S = 1.0
+RETRIES_MAX = 60
 
 
 class Refused(CommandError):
@@ -146,6 +152,50 @@ class Client:
         if found.status >= 400:
             raise _refusal(found)
         return found
+
+    def events(self, since: int, **query: str | int | None) -> Iterator[Any]:
+        """Server-sent events for ever, from a cursor on; a line that was cut is taken up there.
+
+        Raises `Refused`, or `Unreachable` once the node has been gone for a while.
+        """
+        failures = 0
+        while True:
+            try:
+                for id_, event in self._events(since, query):
+                    since, failures = max(since, id_), 0
+                    if "error" in event:
+                        error = event["error"]
+                        raise Refused(error["code"], error["message"], 400)
+                    yield event
+            except Unreachable:
+                failures += 1
+                if failures > RETRIES_MAX:
+                    raise
+            time.sleep(RETRY_S)
+
+    def _events(self, since: int, query: Mapping[str, str | int | None]) -> Iterator[Any]:
+        """(cursor, event) of one line, until it is cut."""
+        given = {name: value for name, value in query.items() if value is not None}
+        connection = self._connected(HEARTBEAT_S)
+        try:
+            connection.request(
+                "GET",
+                f"/v1/events?{urlencode(given | {'since': since})}",
+                headers={"Authorization": f"Bearer {self._token}"} if self._token else {},
+            )
+            response = connection.getresponse()
+            if response.status >= 400:
+                raise _refusal(self._read(response))
+            cursor = since
+            for line in response:
+                if line.startswith(b"id: "):
+                    cursor = int(line[4:])
+                elif line.startswith(b"data: "):
+                    yield cursor, json.loads(line[6:])
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            self._unreachable(error)
+        finally:
+            self.close()
 
     def _connected(self, wait_s: float) -> http.client.HTTPConnection:
         if self._connection is None:

@@ -14,11 +14,13 @@ from ratoon_node import __version__
 from ratoon_node.cli import (
     account,
     bundles,
+    completion,
     conformance,
     demo,
     node,
     operator,
     people,
+    reading,
     seed,
 )
 from ratoon_node.cli.say import CommandError, Exit, plain
@@ -37,18 +39,21 @@ app = typer.Typer(
     name="ratoon",
     help="A node of the Ratoon network, and the accounts of the people at this machine.",
     no_args_is_help=True,
+    add_completion=False,  # `ratoon completion` prints it; nothing edits a person's files
     rich_markup_mode=None,
     pretty_exceptions_enable=False,  # they would print local variables, keys among them
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 node.register(app)
 people.register(app)
+reading.register(app)
 app.add_typer(account.group, name="account")
 app.add_typer(people.profile, name="profile")
 operator.register(app)
 bundles.register(app)
 demo.register(app)
 seed.register(app)
+completion.register(app)
 conformance.register(app)
 
 

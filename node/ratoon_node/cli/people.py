@@ -1,10 +1,9 @@
-"""What people do: post, delete, follow, say who they are, read."""
+"""What people do: post, delete, follow, react, say who they are."""
 
 from __future__ import annotations
 
 import re
 import sys
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,7 +13,6 @@ from ratoon_node.cli.flags import Json
 from ratoon_node.cli.places import AccountName, NodeUrl
 
 if TYPE_CHECKING:
-    from ratoon_client.keyfile import KeyFile
     from ratoon_node.cli.client import Client
     from ratoon_node.cli.signing import Published
     from ratoon_protocol.codec import Value
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
 
 profile = typer.Typer(help="What an account says of itself.", no_args_is_help=True)
 _ID = re.compile(r"[0-9a-f]{64}")
-# How much of an id tells two apart on a screen.
-ID_CHARS_SHOWN = 12
 
 Wait = Annotated[
     int,
@@ -34,7 +30,7 @@ WaitTimeout = Annotated[int, typer.Option("--timeout", help="Seconds to wait.", 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    for command in (post, delete, follow, unfollow, timeline):
+    for command in (post, delete, follow, unfollow, react, repost):
         app.command()(command)
 
 
@@ -190,6 +186,47 @@ def unfollow(
     _follow(who, 0, account, node, json_)
 
 
+def react(
+    id_: Annotated[str, typer.Argument(metavar="ID", help="The post.")],
+    emoji: Annotated[str, typer.Argument(help="What to put on it.")] = "♥",
+    off: Annotated[bool, typer.Option("--off", help="Take it back.")] = False,
+    account: AccountName = None,
+    node: NodeUrl = None,
+    json_: Json = False,
+) -> None:
+    """Put a reaction on a post, in place of the one you put there before."""
+    from ratoon_protocol import kinds
+
+    target, author = _target(id_, account, node)
+    body: Body = {"emoji": emoji, "state": int(not off), "target_account": author}
+    words = "No longer reacting" if off else "Reacted"
+    _said(_sign(account, node, kinds.REACTION, body, target), words, json_)
+
+
+def repost(
+    id_: Annotated[str, typer.Argument(metavar="ID", help="The post.")],
+    account: AccountName = None,
+    node: NodeUrl = None,
+    json_: Json = False,
+) -> None:
+    """Show a post to those who follow you; `delete` takes it back."""
+    from ratoon_protocol import kinds
+
+    target, author = _target(id_, account, node)
+    body: Body = {"target": target, "target_account": author}
+    _said(_sign(account, node, kinds.REPOST, body), "Reposted", json_)
+
+
+def _target(id_: str, account: str | None, node: str | None) -> tuple[bytes, bytes]:
+    """A post that is there to be read, and who wrote it."""
+    from ratoon_client import keyfile
+    from ratoon_node.cli.places import client_of
+
+    target = id_in(id_, "a post")
+    found = client_of(keyfile.load(account), node).get(f"/v1/records/{id_}")
+    return target, bytes.fromhex(found["account"])
+
+
 def _follow(who: str, state: int, account: str | None, node: str | None, json_: bool) -> None:
     from ratoon_client import keyfile
     from ratoon_node.cli.places import client_of
@@ -230,50 +267,3 @@ def set_profile(
         "bio": before.get("bio", "") if bio is None else bio,
     }
     _said(_sign(account, node, kinds.PROFILE, body, b""), "Profile set, says record", json_)
-
-
-def timeline(
-    home: Annotated[bool, typer.Option("--home", help="You, and whom you follow.")] = False,
-    by: Annotated[str | None, typer.Option("--by", metavar="WHO", help="Of one account.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=200, help="How many.")] = 20,
-    before: Annotated[int | None, typer.Option(help="Go on: the `next` of a page.")] = None,
-    account: AccountName = None,
-    node: NodeUrl = None,
-    json_: Json = False,
-) -> None:
-    """Read the latest posts, newest last so that the newest is where you look."""
-    from ratoon_client import keyfile
-    from ratoon_node.cli.client import Client
-    from ratoon_node.cli.places import client_of, node_here
-
-    file: KeyFile | None = keyfile.load(account) if home or account or keyfile.names() else None
-    client = client_of(file, node) if file else Client(node or node_here())
-    if by is not None:
-        page = client.get(
-            f"/v1/accounts/{account_in(by, client).hex()}/posts", limit=limit, before=before
-        )
-    elif home:
-        assert file is not None, "loaded above"
-        page = client.get("/v1/timelines/home", account=file.account, limit=limit, before=before)
-    else:
-        page = client.get("/v1/timelines/network", limit=limit, before=before)
-    if json_:
-        say.result(page)
-        return
-    if not page["items"]:
-        say.line(f'nothing yet: {say.called()} post "Hello"')
-    for item in reversed(page["items"]):
-        _show(item)
-
-
-def _show(item: dict[str, Any]) -> None:
-    when = datetime.fromtimestamp(item["created_ms"] / 1000, UTC).strftime("%Y-%m-%d %H:%M")
-    body = item["body"]
-    text = body.get("text") or f"[{item['kind']}]"
-    if body.get("warning"):
-        text = f"[{body['warning']}]"
-    answered = body.get("parent")
-    answers = f"  answers {answered[:ID_CHARS_SHOWN]}" if answered else ""
-    say.line(f"{when}  {item['account'][:ID_CHARS_SHOWN]}  {item['id']}{answers}")
-    for one in text.splitlines():
-        say.line(f"    {one}")

@@ -54,9 +54,14 @@ def result(data: Any) -> None:
     print(json.dumps(data, ensure_ascii=False, indent=1))
 
 
+def row(data: Any) -> None:
+    """One of many JSON documents on stdout, a line each, at once."""
+    print(json.dumps(data, ensure_ascii=False), flush=True)
+
+
 def line(words: str = "") -> None:
-    """One line of result on stdout."""
-    print(plain(words))
+    """One line of result on stdout, at once: it may be followed."""
+    print(plain(words), flush=True)
 
 
 def note(words: str) -> None:
