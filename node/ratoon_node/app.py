@@ -150,7 +150,9 @@ def _chapters(own: bytes, bells: Bells) -> list[Chapter]:
     ]
 
 
-def _count_crashes(runtime: Runtime, metrics: Metrics) -> None:
+def _metrics(runtime: Runtime) -> Metrics:
+    """What is counted, crashes of tasks among it."""
+    metrics = Metrics(__version__)
     tell = runtime.spawner.crashed
 
     def crashed(task: str, error: BaseException) -> None:
@@ -158,6 +160,48 @@ def _count_crashes(runtime: Runtime, metrics: Metrics) -> None:
         tell(task, error)
 
     runtime.spawner.crashed = crashed
+    return metrics
+
+
+def _sessions(settings: Settings, runtime: Runtime, db: Db, node: bytes, gate: Gate) -> Sessions:
+    return Sessions(
+        db,
+        runtime.clock,
+        runtime.random,
+        settings.network_bytes,
+        node,
+        settings.operator_accounts,
+        lambda: gate.policy,
+    )
+
+
+def _digest(runtime: Runtime, db: Db, fanout: Fanout, node: bytes, bells: Bells) -> Digest:
+    digest = Digest(db, fanout, runtime.clock, runtime.spawn, _chapters(node, bells))
+    digest.observers.append(bells.ring)
+    return digest
+
+
+def _gate(
+    settings: Settings,
+    runtime: Runtime,
+    db: Db,
+    keys: Keys,
+    policy: Policy,
+    fanout: Fanout,
+    metrics: Metrics,
+) -> Gate:
+    return Gate(
+        db=db,
+        clock=runtime.clock,
+        spawn=runtime.spawn,
+        signatures=runtime.signatures,
+        network=settings.network_bytes,
+        node=keys.account,
+        policy=policy,
+        fanout=fanout,
+        metrics=metrics,
+        limits=GateLimits.of(settings),
+    )
 
 
 def assemble(
@@ -171,32 +215,12 @@ def assemble(
 ) -> Node:
     """Wire a node on an open store. Without a `lookup` no domain is asked about names."""
     clock, spawn, rng = runtime.clock, runtime.spawn, runtime.random
-    metrics = Metrics(__version__)
-    _count_crashes(runtime, metrics)
+    metrics = _metrics(runtime)
     fanout = Fanout()
-    gate = Gate(
-        db=db,
-        clock=runtime.clock,
-        spawn=runtime.spawn,
-        signatures=runtime.signatures,
-        network=settings.network_bytes,
-        node=keys.account,
-        policy=policy,
-        fanout=fanout,
-        metrics=metrics,
-        limits=GateLimits.of(settings),
-    )
+    gate = _gate(settings, runtime, db, keys, policy, fanout, metrics)
     ledger = Ledger(db, gate, clock)
     registry = Registry(db, clock, keys.account, settings.name_domain)
-    sessions = Sessions(
-        db,
-        clock,
-        rng,
-        settings.network_bytes,
-        keys.account,
-        settings.operator_accounts,
-        lambda: gate.policy,
-    )
+    sessions = _sessions(settings, runtime, db, keys.account, gate)
     own = OwnAccount(keys, gate, db, clock, rng)
     roster = Roster(keys.account, db, gate, ledger, fanout, clock, spawn)
     sets = Sets(db, fanout, spawn)
@@ -221,21 +245,10 @@ def assemble(
     dialer = Dialer(
         keys.account, settings.peers, hub, roster, gate, clock, spawn, rng, settings.links_max
     )
-    names = Names(
-        keys.account,
-        db,
-        registry,
-        roster,
-        hub,
-        lookup,
-        clock,
-        spawn,
-        rng,
-        settings.accept_private_addresses,
-    )
+    private = settings.accept_private_addresses
+    names = Names(keys.account, db, registry, roster, hub, lookup, clock, spawn, rng, private)
     bells = Bells()
-    digest = Digest(db, fanout, clock, spawn, _chapters(keys.account, bells))
-    digest.observers.append(bells.ring)
+    digest = _digest(runtime, db, fanout, keys.account, bells)
     return Node(
         settings,
         runtime,
