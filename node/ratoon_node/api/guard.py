@@ -84,6 +84,7 @@ class Guard:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._active = 0
+        services.node.metrics.requests_active.set_function(lambda: self._active)
         self._places: dict[web.AbstractRoute, Place] = {}
         nowhere, metrics = Route("GET", "none", _nothing, "", ""), services.node.metrics
         self._nowhere = {own: Place(nowhere, metrics, own) for own in (False, True)}
@@ -164,12 +165,10 @@ class Guard:
         if self._active >= self._services.node.settings.requests_active_max:
             raise NodeError(Code.BUSY, retry_ms=BUSY_RETRY_MS)
         self._active += 1
-        self._services.node.metrics.requests_active.set(self._active)
         try:
             return await handler(request)
         finally:
             self._active -= 1
-            self._services.node.metrics.requests_active.set(self._active)
 
     def _finish(self, request: web.Request, place: Place, response: web.StreamResponse) -> None:
         """Charge for what is given, and add the headers that were not set."""

@@ -34,6 +34,9 @@ REPLIES_DEFAULT = 200
 # Reactions of one answer when the client does not say.
 REACTIONS_DEFAULT = 50
 
+# Reading a whole conversation costs as much as these plain requests.
+THREAD_COST = 3
+
 
 class ThreadQuery(msgspec.Struct, forbid_unknown_fields=True):
     """Replies above a position, and how many."""
@@ -114,6 +117,7 @@ class Threads:
                 query=ThreadQuery,
                 answer=ThreadAnswer,
                 codes=(Code.NOT_FOUND,),
+                cost=THREAD_COST,
                 example=about,
             ),
             *(

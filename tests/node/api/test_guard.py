@@ -11,6 +11,7 @@ from aiohttp import web
 
 from ratoon_node.api.rate import CLIENTS_MAX, Rates, client_of, network_of, records_cost
 from ratoon_node.api.route import Route
+from ratoon_node.api.server import ROUTES
 from tests.node.api.members import member, signed_in
 from tests.node.api.site import TOKEN, Site, site
 
@@ -102,6 +103,13 @@ async def test_reading_is_charged_by_what_is_given(tmp_path: Path) -> None:
         await place.publish(*[ann.post("x") for _ in range(60)])
         assert await left(place, "/v1/timelines/network?limit=1") == (1, 98)
         assert await left(place, "/v1/timelines/network?limit=50") == (50, 92)
+
+
+async def test_what_takes_more_work_costs_more(tmp_path: Path) -> None:
+    async with site(tmp_path) as place:
+        costs = {(route.path, route.method): route.cost for route in place.app[ROUTES]}
+        for path in ("/v1/search", "/v1/records/{id}/thread"):
+            assert costs[path, "GET"] > costs["/v1/timelines/home", "GET"] == 1
 
 
 async def test_a_debt_for_what_was_given_is_bounded() -> None:
