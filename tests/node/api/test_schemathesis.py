@@ -12,6 +12,8 @@ from tests.node.api.members import signed_in
 
 # Calls of one operation in the part that is made up at random (from a fixed seed).
 EXAMPLES = 10
+# Far above what it takes: a node that does not answer must not hold up every other test.
+SECONDS_MAX = 180
 #: Signing out or reading the settings anew would end what the others are called with; the rest
 #: are no plain requests.
 LEFT_OUT = (
@@ -54,5 +56,11 @@ async def test_a_strangers_program_finds_nothing(tmp_path: Path) -> None:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        said, _ = await run.communicate()
+        try:
+            async with asyncio.timeout(SECONDS_MAX):
+                said, _ = await run.communicate()
+        except TimeoutError:
+            run.kill()
+            await run.wait()
+            raise
     assert run.returncode == 0, said.decode()
