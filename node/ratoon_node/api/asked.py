@@ -29,6 +29,8 @@ BODIES_BYTES_MAX = 64 * 1024 * 1024
 BODIES_RETRY_MS = 1000
 # Digits of the largest number that is exact everywhere.
 DIGITS_MAX = 16
+# What is read of the proxies' words, from the end: a dozen hops.
+FORWARDED_CHARS_MAX = 512
 # Items of a listing when the client does not say.
 LIMIT_DEFAULT = 20
 
@@ -182,8 +184,9 @@ CLIENTS = web.RequestKey("clients", tuple)
 def client(request: web.Request, services: Services) -> str:
     """The address that is charged for a request; kept in memory, never logged."""
     proxies = services.node.settings.trusted_proxies
-    forwarded = request.headers.get("X-Forwarded-For", "") if proxies else ""
-    return client_of(request.remote or "", forwarded, proxies)
+    # A proxy may add a line of its own after the client's: all lines are one list (RFC 9110, 5.3).
+    lines = request.headers.getall("X-Forwarded-For", ()) if proxies else ()
+    return client_of(request.remote or "", ",".join(lines)[-FORWARDED_CHARS_MAX:], proxies)
 
 
 def charge(request: web.Request, services: Services, cost: float, pool: Pool = Pool.READ) -> None:

@@ -150,12 +150,30 @@ def client_of(address: str, forwarded: str, proxies: tuple[str, ...]) -> str:
     """Who asks: `address`, or what the trusted proxies before it say in `X-Forwarded-For`.
 
     Each proxy adds the address it saw at the end, so the last one that is no proxy of ours is
-    the client; what stands before that is whatever the client liked to say.
+    the client; what stands before that is whatever the client liked to say. A proxy that does
+    not say an address is charged itself.
     """
-    hops = [hop.strip() for hop in forwarded.split(",")] if forwarded else []
+    hops = forwarded.split(",") if forwarded else []
     while proxies and hops and _trusted(address, proxies):
-        address = hops.pop()
+        hop = _address_in(hops.pop())
+        if hop is None:
+            break
+        address = hop
     return network_of(address)
+
+
+def _address_in(hop: str) -> str | None:
+    """The address of a hop; some proxies write the port too, and each port is no new client."""
+    bare = hop.strip()
+    if bare.startswith("["):
+        bare = bare[1:].partition("]")[0]
+    elif bare.count(":") == 1:
+        bare = bare.partition(":")[0]
+    try:
+        ipaddress.ip_address(bare.partition("%")[0])
+    except ValueError:
+        return None
+    return bare
 
 
 def _trusted(address: str, proxies: tuple[str, ...]) -> bool:

@@ -132,6 +132,28 @@ async def test_an_account_is_charged_wherever_it_comes_from(tmp_path: Path) -> N
         assert codes == [200] * 10 + [429] * 2
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("10.9.8.{at}", "203.0.113.7"),  # the proxy adds a line of its own
+        ("203.0.113.7:{at}",),  # or the port
+        ("10.9.8.{at}, [2001:db8::7]:1{at}",),
+        ("10.9.8.{at}, unknown",),
+    ],
+)
+async def test_what_a_client_says_before_its_proxy_makes_it_nobody_else(
+    tmp_path: Path, lines: tuple[str, ...]
+) -> None:
+    proxies = ("127.0.0.1",)
+    async with site(tmp_path, requests_per_minute_max=5, trusted_proxies=proxies) as place:
+        codes = []
+        for at in range(8):
+            headers = [("X-Forwarded-For", line.format(at=at)) for line in lines]
+            async with place.http.get(place.url + "/v1/node", headers=headers) as response:
+                codes.append(response.status)
+        assert codes == [200] * 5 + [429] * 3
+
+
 async def test_signing_in_has_an_allowance_of_its_own(tmp_path: Path) -> None:
     async with site(tmp_path, entries_per_minute_max=3) as place:
         ann = await member(place.node, 2)
