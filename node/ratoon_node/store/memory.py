@@ -58,9 +58,11 @@ def changed(db: sqlite3.Connection, after: int, limit: int) -> list[Changed]:
 
 
 def posts_of_edit(db: sqlite3.Connection, edit: int) -> list[int]:
-    """Numbers of the posts that an edit is of."""
+    """Numbers of the posts that an edit is of: its own account's, whatever others say of them."""
     found = db.execute(
-        "SELECT record.n FROM edit JOIN record ON record.id = edit.post WHERE edit.record = ?",
+        "SELECT record.n FROM edit CROSS JOIN record AS version ON version.n = edit.record"
+        " CROSS JOIN record ON record.id = edit.post AND record.account = version.account"
+        " WHERE edit.record = ?",
         (edit,),
     )
     return [n for (n,) in found]
