@@ -21,7 +21,6 @@ from ratoon_node.api.following import TOPICS, Reader, Wanted, Word, as_json
 from ratoon_node.api.ports import Services
 from ratoon_node.api.route import Example, Route
 from ratoon_node.api.telling import NoticeReader
-from ratoon_node.errors import NodeError
 from ratoon_node.runtime import Clock
 from ratoon_node.timeline.feed import Message
 from ratoon_protocol.errors import Code
@@ -87,11 +86,10 @@ class Events:
         if last:
             since = asked.number_in(last, "Last-Event-ID", INT_MAX)
         node = self._services.node
-        if self._services.streams.open >= node.settings.streams_max:
-            raise NodeError(Code.BUSY, retry_ms=1000)
         response = web.StreamResponse(headers=_HEADERS)
         client = _Client(response, node.runtime.clock)
-        with self._services.streams.one() as count:
+        clients = request.get(asked.CLIENTS, ())
+        with self._services.streams.one(clients, node.settings.streams_max) as count:
             node.metrics.streams.set(count)
             await response.prepare(request)
             reader: Reader | NoticeReader

@@ -13,14 +13,12 @@ from ratoon_node.api import access, asked
 from ratoon_node.api.answers import ITEMS, failure, refused_status
 from ratoon_node.api.operator import is_operator
 from ratoon_node.api.ports import Services
-from ratoon_node.api.rate import BYTES_PER_REQUEST, ITEMS_PER_REQUEST, Pool
+from ratoon_node.api.rate import BYTES_PER_REQUEST, ITEMS_PER_REQUEST, Places, Pool
 from ratoon_node.api.route import Handler, Route
 from ratoon_node.errors import NodeError, told
 from ratoon_node.telemetry import Metrics
 from ratoon_protocol.errors import Code, ProtocolError
 
-# What somebody is told who comes while all places are taken.
-BUSY_RETRY_MS = 1000
 # How long a browser may remember that other sites may ask this node.
 PREFLIGHT_SECONDS = "86400"
 # A preflight reads nothing; a browser sends one before most requests of another site's page.
@@ -83,8 +81,8 @@ class Guard:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._active = 0
-        services.node.metrics.requests_active.set_function(lambda: self._active)
+        self._taken = Places()
+        services.node.metrics.requests_active.set_function(lambda: self._taken.open)
         self._places: dict[web.AbstractRoute, Place] = {}
         nowhere, metrics = Route("GET", "none", _nothing, "", ""), services.node.metrics
         self._nowhere = {own: Place(nowhere, metrics, own) for own in (False, True)}
@@ -93,11 +91,6 @@ class Guard:
             for pool, rates in services.rates.items()
             if rates.per_minute
         }
-
-    @property
-    def active(self) -> int:
-        """Requests being answered."""
-        return self._active
 
     def mount(self, app: web.Application, routes: Sequence[Route]) -> None:
         """Have the application answer `routes`, which this guards."""
@@ -161,14 +154,10 @@ class Guard:
         return await self._bounded(request, handler)
 
     async def _bounded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Answer, if not too many are being answered."""
-        if self._active >= self._services.node.settings.requests_active_max:
-            raise NodeError(Code.BUSY, retry_ms=BUSY_RETRY_MS)
-        self._active += 1
-        try:
+        """Answer, if not too many are being answered, nor too many for this client."""
+        most = self._services.node.settings.requests_active_max
+        with self._taken.one(request.get(asked.CLIENTS, ()), most):
             return await handler(request)
-        finally:
-            self._active -= 1
 
     def _finish(self, request: web.Request, place: Place, response: web.StreamResponse) -> None:
         """Charge for what is given, and add the headers that were not set."""

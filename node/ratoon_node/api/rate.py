@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import ipaddress
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from functools import lru_cache
 
 from ratoon_node.config import Settings
+from ratoon_node.errors import NodeError
+from ratoon_protocol.errors import Code
 
 # Clients kept in a table: 100 bytes each. Past it the one silent longest is forgotten.
 CLIENTS_MAX = 65_536
@@ -27,6 +29,11 @@ DEBT_MS_MAX = MINUTE_MS
 # Items of an answer, and bytes of it, that cost a reader as much as one request.
 ITEMS_PER_REQUEST = 10
 BYTES_PER_REQUEST = 32 * 1024
+# Of places that all share one client may hold this part, and so many in any case.
+PLACES_SHARE = 4
+PLACES_OWN_MIN = 8
+# What somebody is told who finds no place.
+PLACE_RETRY_MS = 1000
 # Bytes of a published record that cost as much as one record; most have fewer.
 BYTES_PER_RECORD = 4096
 
@@ -187,16 +194,37 @@ def _trusted(address: str, proxies: tuple[str, ...]) -> bool:
 
 
 class Places:
-    """How many streams are open, whatever carries them."""
+    """Places that all clients share: answers under way, or open streams, whatever carries them.
+
+    One client has a share of them and no more, or a single one that sends slowly, or stays for
+    ever, keeps everybody else out. The operator (no client) has no such bound.
+    """
 
     def __init__(self) -> None:
         self.open = 0
+        self._held: dict[str | bytes, int] = {}
 
     @contextmanager
-    def one(self) -> Iterator[int]:
-        """One more while the block runs; gives how many there are with it."""
-        self.open += 1
+    def one(self, clients: Sequence[str | bytes], most: int) -> Iterator[int]:
+        """One more while the block runs; gives how many there are with it.
+
+        Raises `NodeError`: `busy` if there are `most`, `rate` if one of the clients has its share.
+        """
+        if self.open >= most:
+            raise NodeError(Code.BUSY, retry_ms=PLACE_RETRY_MS)
+        share = max(most // PLACES_SHARE, PLACES_OWN_MIN)
+        if any(self._held.get(client, 0) >= share for client in clients):
+            words = "Too much of yours is open at once: end some of it first."
+            raise NodeError(Code.RATE, retry_ms=PLACE_RETRY_MS, safe=words)
+        self._count(clients, 1)
         try:
             yield self.open
         finally:
-            self.open -= 1
+            self._count(clients, -1)
+
+    def _count(self, clients: Sequence[str | bytes], more: int) -> None:
+        self.open += more
+        for client in clients:
+            held = self._held.pop(client, 0) + more
+            if held:
+                self._held[client] = held

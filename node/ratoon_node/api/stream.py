@@ -82,8 +82,13 @@ class Streams:
         """Serve one stream until it ends."""
         node = self._services.node
         places = self._services.streams
-        if places.open >= node.settings.streams_max:
-            raise NodeError(Code.BUSY, retry_ms=1000)
+        with places.one(request.get(asked.CLIENTS, ()), node.settings.streams_max) as count:
+            node.metrics.streams.set(count)
+            socket = await self._serve(request)
+        node.metrics.streams.set(places.open)
+        return socket
+
+    async def _serve(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(
             compress=False,
             heartbeat=HEARTBEAT_SECONDS,
@@ -92,14 +97,11 @@ class Streams:
         await socket.prepare(request)
         self._open[socket] = None
         stream = _Stream(self._services, request, socket)
-        with places.one() as count:
-            node.metrics.streams.set(count)
-            try:
-                await stream.run()
-            finally:
-                await stream.end()
-                del self._open[socket]
-        node.metrics.streams.set(places.open)
+        try:
+            await stream.run()
+        finally:
+            await stream.end()
+            del self._open[socket]
         return socket
 
     async def close(self) -> None:

@@ -205,6 +205,42 @@ async def test_requests_at_once_are_bounded_and_a_crash_says_nothing(tmp_path: P
         assert (await place.get("/v1/node"))[0] == 200
 
 
+async def test_no_client_takes_all_places_by_sending_slowly(tmp_path: Path) -> None:
+    inside: list[str] = []
+    crowded, leave = asyncio.Event(), asyncio.Event()
+
+    async def slow(request: web.Request) -> web.Response:
+        inside.append(request.headers["X-Forwarded-For"])
+        if len(inside) == 8:
+            crowded.set()
+        await leave.wait()
+        return web.json_response({})
+
+    door, proxies = Route("GET", "/slow", slow, "", ""), ("127.0.0.1",)
+    async with site(tmp_path, [door], requests_active_max=16, trusted_proxies=proxies) as place:
+        one, other = {"X-Forwarded-For": "203.0.113.1"}, {"X-Forwarded-For": "203.0.113.2"}
+        waiting = [asyncio.ensure_future(place.get("/slow", **one)) for _ in range(8)]
+        await crowded.wait()
+        status, body = await place.get("/v1/node", **one)
+        assert (status, body["error"]["code"]) == (429, "rate")
+        assert (await place.get("/v1/node", **other))[0] == 200
+        leave.set()
+        await asyncio.gather(*waiting)
+        assert (await place.get("/v1/node", **one))[0] == 200
+
+
+async def test_no_client_takes_all_streams_by_staying(tmp_path: Path) -> None:
+    async with site(tmp_path, streams_max=16, trusted_proxies=("127.0.0.1",)) as place:
+        one, other = {"X-Forwarded-For": "203.0.113.1"}, {"X-Forwarded-For": "203.0.113.2"}
+        url = place.url + "/v1/stream"
+        for _ in range(8):
+            await place.http.ws_connect(url, headers=one)
+        for path in ("/v1/stream", "/v1/events?topic=network"):
+            status, body = await place.get(path, **one)
+            assert (status, body["error"]["code"]) == (429, "rate")
+        await place.http.ws_connect(url, headers=other)
+
+
 async def test_headers_that_browsers_need(tmp_path: Path) -> None:
     async with site(tmp_path) as place:
         async with place.http.get(place.url + "/v1/node") as response:
