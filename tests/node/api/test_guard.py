@@ -233,12 +233,12 @@ async def test_no_client_takes_all_streams_by_staying(tmp_path: Path) -> None:
     async with site(tmp_path, streams_max=16, trusted_proxies=("127.0.0.1",)) as place:
         one, other = {"X-Forwarded-For": "203.0.113.1"}, {"X-Forwarded-For": "203.0.113.2"}
         url = place.url + "/v1/stream"
-        for _ in range(8):
-            await place.http.ws_connect(url, headers=one)
+        kept = [await place.http.ws_connect(url, headers=one) for _ in range(8)]
         for path in ("/v1/stream", "/v1/events?topic=network"):
             status, body = await place.get(path, **one)
             assert (status, body["error"]["code"]) == (429, "rate")
-        await place.http.ws_connect(url, headers=other)
+        kept.append(await place.http.ws_connect(url, headers=other))
+        assert not any(socket.closed for socket in kept)
 
 
 async def test_headers_that_browsers_need(tmp_path: Path) -> None:
