@@ -126,11 +126,12 @@ class Digest:
         """Whether there is more to take at once. No record and no full disk stops the digest."""
         try:
             return await self._take(SLICE_LINES)
-        except sqlite3.OperationalError as error:  # a full disk, a lock
-            log.warning("digest_waits", error=type(error).__name__)
-            await self._clock.sleep_ms(RETRY_MS)
-        except Exception:
-            await self._take_singly()
+        except Exception as error:
+            if _passes(error):
+                log.warning("digest_waits", error=type(error).__name__)
+                await self._clock.sleep_ms(RETRY_MS)
+            else:
+                await self._take_singly()
         return True
 
     async def _take(self, most: int, skip: bool = False) -> bool:
@@ -180,11 +181,19 @@ class Digest:
             try:
                 if not await self._take(1):
                     return
-            except sqlite3.OperationalError:
-                return  # tried again like any other slice
-            except Exception:
+            except Exception as error:
+                if _passes(error):
+                    return  # tried again like any other slice
                 log.exception("digest_skipped", line=self.position + 1)
                 await self._take(1, skip=True)
+
+
+def _passes(error: Exception) -> bool:
+    """Whether it is the disk or a lock, and not a statement that fails as often as it is tried."""
+    if not isinstance(error, sqlite3.OperationalError):
+        return False
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)  # none: the driver's own
+    return code & 0xFF != sqlite3.SQLITE_ERROR
 
 
 def look(db: sqlite3.Connection, lines: Iterable[Line]) -> list[Seen]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import sqlite3
 from collections.abc import Sequence
@@ -58,6 +59,25 @@ async def test_what_crashes_a_chapter_costs_one_record(tmp_path: Path) -> None:
         found = await told(node, Book(poison="post 300"))
         assert len(found) == 599
         assert "post 300" not in found
+
+
+class Misspelt(Book):
+    """A chapter that asks SQLite, for one text, what it cannot answer."""
+
+    def take(self, db: sqlite3.Connection, seen: Sequence[Seen], now_ms: int) -> None:
+        if any(one.body is not None and one.body.get("text") == "post 5" for one in seen):
+            db.execute("SELECT nothing FROM nowhere")
+        super().take(db, seen, now_ms)
+
+
+async def test_a_statement_that_always_fails_costs_one_record_too(tmp_path: Path) -> None:
+    async with running(tmp_path) as node:
+        who = person(node.settings.network_bytes, random.Random(4), node.runtime.clock)
+        await join(node, who)
+        await publish(node, [who.post(f"post {n}") for n in range(10)])
+        async with asyncio.timeout(20):
+            found = await told(node, Misspelt())
+        assert found == [f"post {n}" for n in range(10) if n != 5]
 
 
 async def test_a_second_reading_changes_nothing(tmp_path: Path) -> None:
