@@ -249,13 +249,14 @@ def test_what_is_cancelled_neither_runs_nor_moves_time():
 def test_a_runtime_can_be_built_of_simulated_parts():
     async def world():
         inline = InlineExecutor()
-        seams = Runtime(SimClock(here()), random.Random(1), Spawner(), inline)
+        crashes: list[str] = []
+        spawner = Spawner(lambda name, error: crashes.append(name))
+        seams = Runtime(SimClock(here()), random.Random(1), spawner, inline)
 
         async def refuse():
             raise NodeError(Code.BUSY)
 
         crashes: list[str] = []
-        seams.spawner._crashed = lambda name, error: crashes.append(name)
         seams.spawn(refuse(), "refuse")
         await seams.clock.sleep_ms(5)
         await seams.close()
