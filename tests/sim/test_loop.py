@@ -256,7 +256,6 @@ def test_a_runtime_can_be_built_of_simulated_parts():
         async def refuse():
             raise NodeError(Code.BUSY)
 
-        crashes: list[str] = []
         seams.spawn(refuse(), "refuse")
         await seams.clock.sleep_ms(5)
         await seams.close()
