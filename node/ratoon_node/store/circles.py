@@ -11,12 +11,13 @@ from typing import NamedTuple
 
 from ratoon_protocol import kinds
 
-# Nothing newer was said by the same account about the same target.
+# Nothing newer was said by the same account about the same target: one seek, however often it
+# spoke.
 _NEWEST = (
-    "NOT EXISTS (SELECT 1 FROM pointer AS other WHERE other.account = pointer.account"
-    " AND other.kind = pointer.kind AND other.target = pointer.target"
-    " AND (other.created_ms, other.state, other.record)"
-    " > (pointer.created_ms, pointer.state, pointer.record))"
+    "pointer.record = (SELECT other.record FROM pointer AS other"
+    " WHERE other.account = pointer.account AND other.kind = pointer.kind"
+    " AND other.target = pointer.target"
+    " ORDER BY other.created_ms DESC, other.state DESC, other.record DESC LIMIT 1)"
 )
 
 
