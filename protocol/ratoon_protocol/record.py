@@ -146,6 +146,17 @@ def decode_header(data: bytes) -> Header:
     return header
 
 
+def known_header(data: bytes) -> Header:
+    """The header in bytes that `decode_header` took before, and that still have their id (R-22)."""
+    return Header(*codec.decode_known(data))
+
+
+def known_body(payload: bytes) -> Body:
+    """The body in a payload that was taken before, and that still fits its header (R-26)."""
+    body: Body = codec.decode_known(payload)[2]
+    return body
+
+
 def _check_types(header: Header) -> None:
     """All at once, because nearly every header is right; else one by one, for the reason."""
     _, network, kind, account, key, seq, prev, created_ms, slot, payload_len, payload_hash = header

@@ -24,6 +24,8 @@ from ratoon_protocol.record import (
     decode_record,
     encode_header,
     encode_payload,
+    known_body,
+    known_header,
     new_header,
     record_id,
     signed_message,
@@ -54,6 +56,9 @@ def test_valid_vectors(case):
     assert shown(found.header._asdict()) == case["header"]
     assert found.encode() == data
     assert encode_header(found.header) == found.header_bytes
+    assert known_header(found.header_bytes) == found.header
+    if found.payload is not None:
+        assert known_body(found.payload) == decode_payload(found.payload)
 
 
 @pytest.mark.parametrize("case", VECTORS["invalid"], ids=lambda case: case["name"])

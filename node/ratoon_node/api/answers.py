@@ -27,7 +27,10 @@ def to_json(value: Any) -> bytes:
 
 def plain(value: Any) -> Any:
     """A decoded body as JSON has it: bytes as lower-case hexadecimal."""
-    if isinstance(value, bytes):
+    kind = type(value)
+    if kind is str or kind is int:  # most values
+        return value
+    if kind is bytes:
         return value.hex()
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}

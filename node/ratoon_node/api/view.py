@@ -119,7 +119,7 @@ def _fixed_view(item: Item) -> dict[str, Any]:
     view = header_view(item.record)
     view["code"] = Code.STORED.value
     view["position"] = item.position
-    view["body"] = plain({k: v for k, v in item.body.items() if k != "slot_salt"})
+    view["body"] = {k: plain(v) for k, v in item.body.items() if k != "slot_salt"}
     if item.edit is not None:
         edit = item.edit.record()
         view["edited"] = {"id": edit.id.hex(), "created_ms": edit.header.created_ms}

@@ -56,6 +56,11 @@ _PLAIN_LINK = re.compile(r"(?:https?://|www\.)[^\s<>\"]+", re.IGNORECASE)
 _ENDINGS = ".,;:!?)]}'»”’。、"
 
 
+def may_link(payload: bytes) -> bool:
+    """Whether a payload can have a link at all: both kinds of them begin with one of these."""
+    return b"://" in payload or b"www." in payload.lower()
+
+
 def links_of(kind: int, body: Body) -> tuple[str, ...]:
     """Where a reader could go: links that are marked, and addresses that only stand in the words.
 

@@ -70,9 +70,8 @@ def _table() -> dict[int, str | None]:
 _TABLE = _table()
 
 
-def _class_of(*categories: str) -> str:
-    """The code points of some general categories as ranges for a character class."""
-    points = [n for n in range(0x80, 0x20000) if unicodedata.category(chr(n)) in categories]
+def _class_of(points: Iterable[int]) -> str:
+    """Code points in their order as ranges for a character class."""
     ranges: list[list[int]] = []
     for point in points:
         if ranges and ranges[-1][1] == point - 1:
@@ -89,8 +88,10 @@ _ASCII_TOKEN = re.compile("[a-z0-9_]+")
 def _token() -> re.Pattern[str]:
     """Made at first use: a node whose posts are all ASCII never pays for it."""
     # `\w` leaves out the marks that Indic scripts write their vowels with.
-    marks = _class_of("Mn", "Mc")
-    return re.compile(f"[{_SPACELESS}{_class_of('So')}]|(?:(?![{_SPACELESS}])[\\w{marks}])+")
+    categories = list(enumerate(map(unicodedata.category, map(chr, range(0x80, 0x20000))), 0x80))
+    marks = _class_of(point for point, category in categories if category in ("Mn", "Mc"))
+    signs = _class_of(point for point, category in categories if category == "So")
+    return re.compile(f"[{_SPACELESS}{signs}]|(?:(?![{_SPACELESS}])[\\w{marks}])+")
 
 
 def fold(text: str) -> str:

@@ -59,15 +59,20 @@ def listed_numbers(db: sqlite3.Connection, numbers: Sequence[int]) -> list[Liste
     return found
 
 
-def listed_edit(db: sqlite3.Connection, account_: int, post: bytes) -> Listed | None:
-    """The live edit of a post by the account that wrote it; the newest where there are several."""
+def edits_of(db: sqlite3.Connection, posts: Sequence[int]) -> dict[int, int]:
+    """The live edits of posts, by the account that wrote each; the newest where there are several.
+
+    Numbers of records by numbers of posts; most posts have none.
+    """
     found = db.execute(
-        f"SELECT {_LISTED_COLUMNS} FROM pointer CROSS JOIN record ON record.n = pointer.record"
-        f" {_WITH_AUTHOR} WHERE pointer.account = ? AND pointer.kind = ? AND pointer.target = ?"
-        " ORDER BY pointer.created_ms DESC, record.id DESC LIMIT 1",
-        (account_, kinds.EDIT, post),
-    ).fetchone()
-    return _listed(found) if found else None
+        "SELECT post.n, edit.n FROM json_each(?) AS wanted"
+        " CROSS JOIN record AS post ON post.n = wanted.value"
+        " CROSS JOIN pointer ON pointer.account = post.account AND pointer.kind = ?"
+        " AND pointer.target = post.id CROSS JOIN record AS edit ON edit.n = pointer.record"
+        " ORDER BY pointer.created_ms, edit.id",
+        (json.dumps(posts), kinds.EDIT),
+    )
+    return dict(found.fetchall())
 
 
 class Place(NamedTuple):

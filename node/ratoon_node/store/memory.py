@@ -125,16 +125,19 @@ def moment(db: sqlite3.Connection) -> tuple[int, str]:
     return int(found[0]), found[1] or ""
 
 
-def account(
-    db: sqlite3.Connection, id_: bytes
-) -> tuple[int, bytes, bool, tuple[bytes, ...]] | None:
-    """(number, id, whether it has vanished, nodes that host it) of an account, or None."""
-    found = db.execute(
-        "SELECT n, vanished_ms IS NOT NULL FROM account WHERE id = ?", (id_,)
-    ).fetchone()
-    if found is None:
-        return None
-    return int(found[0]), id_, bool(found[1]), read.hosts(db, id_)
+def accounts(
+    db: sqlite3.Connection, ids: Sequence[bytes]
+) -> list[tuple[int, bytes, bool, tuple[bytes, ...]]]:
+    """(number, id, whether it has vanished, nodes that host it) of those accounts that are here."""
+    hosts = read.hosts_of_each(db, ids)
+    found: list[tuple[int, bytes, bool, tuple[bytes, ...]]] = []
+    for start in range(0, len(ids), read.IDS_PER_QUERY_MAX):
+        part = ids[start : start + read.IDS_PER_QUERY_MAX]
+        marks = ",".join("?" * len(part))
+        sql = f"SELECT n, id, vanished_ms IS NOT NULL FROM account WHERE id IN ({marks})"
+        for n, id_, vanished in db.execute(sql, part):
+            found.append((n, id_, bool(vanished), hosts[id_]))
+    return found
 
 
 def last_account(db: sqlite3.Connection) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import IntEnum
@@ -19,16 +20,17 @@ def holder(db: sqlite3.Connection, name: str) -> bytes | None:
 
 
 class Held(NamedTuple):
-    """A name that was given out."""
+    """A name that was given out; `lapsed_ms` is when it was seen that it no longer counts."""
 
     name: str
     account: bytes
     at_ms: int
+    lapsed_ms: int | None
 
 
 def held_like(db: sqlite3.Connection, likeness: str) -> Held | None:
     """The name that looks like this."""
-    sql = "SELECT name, account, at_ms FROM name WHERE likeness = ?"
+    sql = "SELECT name, account, at_ms, lapsed_ms FROM name WHERE likeness = ?"
     found = db.execute(sql, (likeness,)).fetchone()
     return Held(*found) if found else None
 
@@ -39,14 +41,21 @@ def give(db: sqlite3.Connection, name: str, likeness: str, account: bytes, now_m
     db.execute("INSERT INTO name (name, likeness, account, at_ms) VALUES (?, ?, ?, ?)", row)
 
 
+def lapse(db: sqlite3.Connection, name: str, now_ms: int | None) -> None:
+    """A name no longer counts, from now on; None: it does again."""
+    sql = "UPDATE name SET lapsed_ms = CASE WHEN ? IS NULL THEN NULL ELSE coalesce(lapsed_ms, ?) END"
+    db.execute(f"{sql} WHERE name = ?", (now_ms, now_ms, name))
+
+
 def take_back(db: sqlite3.Connection, name: str) -> None:
     """A name is free again."""
     db.execute("DELETE FROM name WHERE name = ?", (name,))
 
 
 def held_by(db: sqlite3.Connection, account: bytes) -> list[str]:
-    """The names of an account."""
-    found = db.execute("SELECT name FROM name WHERE account = ? ORDER BY name", (account,))
+    """The names of an account, those given last first."""
+    sql = "SELECT name FROM name WHERE account = ? ORDER BY at_ms DESC, name"
+    found = db.execute(sql, (account,))
     return [name for (name,) in found]
 
 
@@ -162,14 +171,12 @@ def keep_likeness(db: sqlite3.Connection, record: int, account: int, likeness: s
 
 def others_like(db: sqlite3.Connection, looks: Mapping[int, str]) -> set[int]:
     """Of accounts with what their names look like, those that another account resembles."""
-    return {
-        account
-        for account, likeness in looks.items()
-        if db.execute(
-            "SELECT 1 FROM likeness WHERE likeness = ? AND account <> ? LIMIT 1",
-            (likeness, account),
-        ).fetchone()
-    }
+    found = db.execute(
+        "SELECT wanted.key FROM json_each(?) AS wanted WHERE EXISTS (SELECT 1 FROM likeness"
+        " WHERE likeness = wanted.value AND account <> CAST(wanted.key AS INTEGER))",
+        (json.dumps(looks),),
+    )
+    return {int(account) for (account,) in found}
 
 
 # --- counters --------------------------------------------------------------------------------

@@ -155,15 +155,29 @@ def accounts_by_key(db: sqlite3.Connection, key: bytes) -> list[bytes]:
 
 def hosts(db: sqlite3.Connection, account_: bytes) -> tuple[bytes, ...]:
     """Nodes whose current hosting record names the account, in order of their ids (R-64)."""
-    latest: dict[bytes, tuple[int, int]] = {}
-    found = db.execute(
-        "SELECT account.id, pointer.created_ms, state FROM pointer"
-        " JOIN account ON account.n = pointer.account WHERE target = ? AND kind = ?",
-        (account_, kinds.HOSTING),
-    )
-    for node, created_ms, state in found:
-        latest[node] = max(latest.get(node, (0, 0)), (created_ms, state))
-    return tuple(sorted(node for node, (_, state) in latest.items() if state))
+    return hosts_of_each(db, [account_])[account_]
+
+
+def hosts_of_each(
+    db: sqlite3.Connection, accounts: Sequence[bytes]
+) -> dict[bytes, tuple[bytes, ...]]:
+    """As `hosts`, for each of some accounts."""
+    latest: dict[bytes, dict[bytes, tuple[int, int]]] = {account: {} for account in accounts}
+    for start in range(0, len(accounts), IDS_PER_QUERY_MAX):
+        part = accounts[start : start + IDS_PER_QUERY_MAX]
+        found = db.execute(
+            "SELECT target, account.id, pointer.created_ms, state FROM pointer"
+            " CROSS JOIN account ON account.n = pointer.account"
+            f" WHERE target IN ({','.join('?' * len(part))}) AND kind = ?",
+            (*part, kinds.HOSTING),
+        )
+        for target, node, created_ms, state in found:
+            of = latest[target]
+            of[node] = max(of.get(node, (0, 0)), (created_ms, state))
+    return {
+        account: tuple(sorted(node for node, (_, state) in of.items() if state))
+        for account, of in latest.items()
+    }
 
 
 def hosted(db: sqlite3.Connection, node: bytes, after: bytes, limit: int) -> list[bytes]:

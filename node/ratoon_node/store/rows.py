@@ -94,9 +94,9 @@ _STATES = tuple(Bytes)
 
 def row(fields: tuple[Any, ...]) -> Row:
     """A `Row` from what SQLite returns for `COLUMNS`."""
-    return Row._make(
-        (*fields[:8], _STATUSES[fields[8]], *fields[9:11], _STATES[fields[11]], *fields[12:])
-    )
+    made = list(fields)
+    made[8], made[11] = _STATUSES[made[8]], _STATES[made[11]]
+    return Row._make(made)
 
 
 def _first_match(flags: int) -> Status:

@@ -22,7 +22,7 @@ from ratoon_node.policy.verdict import Decision
 from ratoon_node.store import digested, memory
 from ratoon_node.store.rows import What
 from ratoon_node.timeline.recent import Recent
-from ratoon_protocol import kinds, record
+from ratoon_protocol import codec, kinds, record
 from ratoon_protocol.kinds import Lane
 from ratoon_protocol.record import Body, Record
 
@@ -126,13 +126,13 @@ class Card:
 
     def record(self) -> Record:
         """The record, decoded again."""
-        return record.decode_record(self.raw)
+        header, signature, payload = codec.decode_known(self.raw)
+        return Record(self.id, record.known_header(header), header, signature, payload)
 
     def body(self) -> Body:
         """Its own body, without an edit."""
-        payload = self.record().payload
-        assert payload is not None, "a card is made of a record with its payload"
-        return record.decode_payload(payload)
+        _, _, payload = codec.decode_known(self.raw)
+        return record.known_body(payload)
 
     @property
     def cost(self) -> int:
@@ -265,18 +265,23 @@ class Cards:
 
     def known(self, db: sqlite3.Connection, id_: bytes, end: int) -> Known | None:
         """An account of this store, or None."""
-        n = self._numbers.get(id_)
-        found = self._known.get(n) if n is not None else None
-        if found is None:
-            loaded = memory.account(db, id_)
-            if loaded is None:
-                return None
-            found = Known(*loaded)
-            with self._lock:
-                self._numbers.keep(id_, found.n)
+        found = self._remembered(id_)
+        return found if found is not None else self.learn(db, [id_], end).get(id_)
+
+    def learn(self, db: sqlite3.Connection, ids: Iterable[bytes], end: int) -> dict[bytes, Known]:
+        """Load those accounts that are here and not remembered: what is asked for next."""
+        missing = [id_ for id_ in ids if self._remembered(id_) is None]
+        found = {one[1]: Known(*one) for one in memory.accounts(db, missing)} if missing else {}
+        with self._lock:
+            for id_, one in found.items():
+                self._numbers.keep(id_, one.n)
                 if end == self.position:
-                    self._known.keep(found.n, found)
+                    self._known.keep(one.n, one)
         return found
+
+    def _remembered(self, id_: bytes) -> Known | None:
+        n = self._numbers.get(id_)
+        return self._known.get(n) if n is not None else None
 
     def home(self, db: sqlite3.Connection, own: int, end: int, follows_max: int) -> array[int]:
         """Numbers of an account and of those that it follows."""

@@ -77,11 +77,12 @@ def _counts(
     by_target: dict[bytes, list[Held]] = {}
     for held in last.values():
         by_target.setdefault(held.target, []).append(held)
+    of = mentions.get  # not by index: most are not there, and a `Counter` is slow to say so
     return {
         id_: Counts(
-            max(mentions[id_, 0], 0),
-            mentions[id_, 1],
-            mentions[id_, 2],
+            max(of((id_, 0), 0), 0),
+            of((id_, 1), 0),
+            of((id_, 2), 0),
             _reactions(by_target.get(id_, ())),
             _votes(body["poll"], by_target.get(id_, ())) if "poll" in body else None,
             id_ in rows.more,
@@ -157,7 +158,9 @@ def _showing_hidden(
     ]
 
 
-def _reactions(held: Iterable[Held]) -> dict[str, int]:
+def _reactions(held: Collection[Held]) -> dict[str, int]:
+    if not held:
+        return {}  # most posts
     found = Counter(row.value for row in held if row.kind == kinds.REACTION)
     order = sorted(found.items(), key=lambda one: (-one[1], one[0]))
     return dict(order[:EMOJI_MAX])

@@ -34,6 +34,8 @@ def faces(db: sqlite3.Connection, viewer: Viewer, accounts: Iterable[bytes]) -> 
     """The faces of those accounts that are here, each once."""
     found: dict[bytes, Face] = {}
     missing: dict[int, bytes] = {}
+    accounts = list(accounts)
+    viewer.cards.learn(db, accounts, viewer.end)
     for account in accounts:
         known = viewer.known(account)
         if known is None:

@@ -11,18 +11,19 @@ it was first written. It stands and falls with its first version: what hides tha
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
 
 from ratoon_node.policy.engine import Policy
-from ratoon_node.policy.facts import links_of, shown_accounts
+from ratoon_node.policy.facts import links_of, may_link, shown_accounts
 from ratoon_node.policy.verdict import Decision, Verdict, stronger
 from ratoon_node.runtime import Clock
 from ratoon_node.store import listed as listed_store
 from ratoon_node.store import memory, read
 from ratoon_node.store.db import Db
 from ratoon_node.store.listed import Listed
+from ratoon_node.store.rows import Row
 from ratoon_node.timeline.cards import Card, Cards, Known
 from ratoon_protocol import compose, kinds, record
 from ratoon_protocol.errors import Code, ProtocolError
@@ -37,19 +38,29 @@ PUBLIC_HIDDEN_FROM = Verdict.LIMIT
 _VERDICTS = tuple(Verdict)
 
 
+class Decoded(NamedTuple):
+    """A record and its own body, decoded."""
+
+    record: Record
+    body: Body
+
+
 class Item:
     """A record somebody may read, and the edit whose words it is shown with.
 
     `position` is its place in timelines, None for kinds that are in none.
     """
 
-    __slots__ = ("_body", "_record", "card", "edit", "verdict")
+    __slots__ = ("_body", "_own", "_record", "card", "edit", "verdict")
 
-    def __init__(self, card: Card, verdict: Verdict, edit: Card | None) -> None:
+    def __init__(
+        self, card: Card, verdict: Verdict, edit: Card | None, decoded: Decoded | None = None
+    ) -> None:
         self.card = card
         self.verdict = verdict
         self.edit = edit
-        self._record: Record | None = None
+        self._record: Record | None = decoded.record if decoded is not None else None
+        self._own: Body | None = decoded.body if decoded is not None else None
         self._body: Body | None = None
 
     @property
@@ -78,7 +89,7 @@ class Item:
     def body(self) -> Body:
         """What readers see: the newest words at the first version's place."""
         if self._body is None:
-            own = self.card.body()
+            own = self._own if self._own is not None else self.card.body()
             self._body = compose.edited(own, self.edit.body()) if self.edit is not None else own
         return self._body
 
@@ -157,42 +168,47 @@ class Viewer:
             if one is None:
                 missing.append(n)
         if missing:
-            loaded = {one.row.n: one for one in listed_store.listed_numbers(self._db, missing)}
+            rows = listed_store.listed_numbers(self._db, missing)
+            loaded = {one.row.n: one for one in rows}
+            self.cards.learn(self._db, dict.fromkeys(one.account for one in rows), self.end)
+            edits = self._edits(rows)
             for at, n in enumerate(numbers):
                 if found[at] is None and n in loaded:
-                    found[at] = self.look(loaded[n])
+                    found[at] = self._look(loaded[n], edits)
         return found
 
     def look(self, listed: Listed) -> Item | Masked:
         """A stored record as it may be read now."""
+        return self._look(listed, self._edits([listed]))
+
+    def _look(self, listed: Listed, edits: Mapping[int, Listed]) -> Item | Masked:
+        """As `look`, with the newest edits of posts, by numbers of posts."""
         row = listed.row
         code = read.code_of(row)
         if code is Code.LEGAL:
             return Masked(listed.account, None, code, Code.LEGAL.value)
-        header = record.decode_header(row.header)
+        if record.record_id(row.header) != row.id:  # damaged on disk: the scrubber mends it
+            return Masked(listed.account, None, Code.DROPPED, "")
+        header = record.known_header(row.header)
         bare = Record(row.id, header, row.header, row.signature, None)
         if code is not Code.STORED:
             return Masked(listed.account, bare, code, listed_store.reason(self._db, row.n))
         if listed.hidden:
             code = Code.GONE if listed.vanished else Code.REVOKED
             return Masked(listed.account, bare, code, "")
-        card = self._card(listed, bare)
-        if card is None:  # damaged on disk: the scrubber fetches it again
+        decoded = _decoded(bare, row.payload)
+        if decoded is None:  # damaged on disk, too
             return Masked(listed.account, bare, Code.DROPPED, "")
-        if row.kind == kinds.POST:
-            card.edit = self._edit(row.id, row.account)
+        card = self._card(row, decoded)
+        if row.n in edits:
+            card.edit = self._edit(edits[row.n])
         if row.account not in self._unjudged:
             self.cards.keep_card(card, self.end)
-        return self._judged(card)
+        return self._judged(card, decoded)
 
-    def _card(self, listed: Listed, bare: Record) -> Card | None:
-        """A card, if the bytes on disk are still those that were signed."""
-        row = listed.row
-        body = _body(bare, row.payload)
-        if body is None:
-            return None
-        kind = row.kind
-        whole = bare._replace(payload=row.payload)
+    def _card(self, row: Row, decoded: Decoded) -> Card:
+        """What is remembered of a record."""
+        kind, body = row.kind, decoded.body
         shown, named = shown_accounts(kind, body), None
         if kind in (kinds.REPOST, kinds.POST, kinds.EDIT):
             named = body.get("target") if kind == kinds.REPOST else body.get("quote")
@@ -202,17 +218,30 @@ class Viewer:
                 shown, named = tuple({*shown, author}), None
         else:
             named = None
-        links = links_of(kind, body)
-        return Card(row.n, whole, row.shown, row.disposition, shown, named, links)
+        links = links_of(kind, body) if may_link(row.payload or b"") else ()
+        return Card(row.n, decoded.record, row.shown, row.disposition, shown, named, links)
 
-    def _edit(self, post: bytes, account: int) -> Card | None:
-        """The card of a post's newest edit, if its own row lets it be read."""
-        found = listed_store.listed_edit(self._db, account, post)
-        if found is None or found.hidden or read.code_of(found.row) is not Code.STORED:
+    def _edits(self, rows: Iterable[Listed]) -> dict[int, Listed]:
+        """The newest edits of those that are posts, by numbers of posts."""
+        posts = [one.row.n for one in rows if one.row.kind == kinds.POST]
+        newest = listed_store.edits_of(self._db, posts) if posts else {}
+        if not newest:
+            return {}
+        found = listed_store.listed_numbers(self._db, list(newest.values()))
+        loaded = {one.row.n: one for one in found}
+        return {post: loaded[edit] for post, edit in newest.items() if edit in loaded}
+
+    def _edit(self, listed: Listed) -> Card | None:
+        """The card of an edit, if its own row lets it be read."""
+        row = listed.row
+        if listed.hidden or read.code_of(row) is not Code.STORED:
             return None
-        row = found.row
-        header = record.decode_header(row.header)
-        return self._card(found, Record(row.id, header, row.header, row.signature, None))
+        if record.record_id(row.header) != row.id:
+            return None
+        header = record.known_header(row.header)
+        bare = Record(row.id, header, row.header, row.signature, None)
+        decoded = _decoded(bare, row.payload)
+        return self._card(row, decoded) if decoded is not None else None
 
     def _see(self, card: Card) -> Item | Masked | None:
         """What a card shows; None if only the store can tell."""
@@ -221,7 +250,7 @@ class Viewer:
             return None
         return self._judged(card)
 
-    def _judged(self, card: Card) -> Item | Masked:
+    def _judged(self, card: Card, decoded: Decoded | None = None) -> Item | Masked:
         """A card as the lists let it be read."""
         found = self._decision(card)
         if found is not None and found.verdict >= HIDDEN_FROM:
@@ -236,7 +265,7 @@ class Viewer:
                 edit = None
             else:
                 verdict = max(verdict, edit.disposition, of_edit.verdict if of_edit else 0)
-        return Item(card, _VERDICTS[verdict], edit)
+        return Item(card, _VERDICTS[verdict], edit, decoded)
 
     def _decision(self, card: Card) -> Decision | None:
         """The strongest of what the lists say; an allowed author ends it, as at the gate."""
@@ -267,15 +296,15 @@ class Viewer:
         return known[links]
 
 
-def _body(bare: Record, payload: bytes | None) -> Body | None:
-    """The body, if the bytes on disk are still those that were signed."""
-    if payload is None or record.record_id(bare.header_bytes) != bare.id:
+def _decoded(bare: Record, payload: bytes | None) -> Decoded | None:
+    """The whole record, if the bytes on disk are still those that were signed."""
+    if payload is None:
         return None
     try:
         record.check_payload_fits(bare.header, payload)
-        return record.decode_payload(payload)
     except ProtocolError:
         return None
+    return Decoded(bare._replace(payload=payload), record.known_body(payload))
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ratoon_node.api.answers import to_json
+from ratoon_node.ingest.registry import KEPT_MAX, KEPT_MS, Wish
 from ratoon_node.store import names, read
 from ratoon_node.timeline.naming import VERIFIED_MS_MAX, Named, name_cards
 from ratoon_protocol import kinds, phrase
@@ -21,7 +22,7 @@ from ratoon_protocol.kinds import Lane
 from ratoon_protocol.operation import parse_operation
 from ratoon_protocol.record import Record, decode_payload
 from tests.node.api.site import Site, site
-from tests.node.world import EVERYTHING
+from tests.node.world import EVERYTHING, running
 
 HOST = "node.example"
 
@@ -181,7 +182,7 @@ async def test_of_two_who_want_one_name_one_gets_it(tmp_path: Path) -> None:
         assert (await register(alike, "4nn"))[0] == 200
 
 
-async def test_a_name_that_is_no_longer_listed_is_free(tmp_path: Path) -> None:
+async def test_a_name_that_is_no_longer_listed_is_kept_a_while_then_free(tmp_path: Path) -> None:
     async with open_site(tmp_path) as place:
         ann, ben = newcomer(place, 1, f"ann@{HOST}"), newcomer(place, 2, f"ann@{HOST}")
         assert (await register(ann, "ann"))[0] == 201
@@ -189,8 +190,41 @@ async def test_a_name_that_is_no_longer_listed_is_free(tmp_path: Path) -> None:
         assert (await register(ben, "ann"))[0] == 409
         assert (await place.publish(ann.changed(handles=[])))[0] == 201
         assert (await place.get("/.well-known/ratoon/ann"))[0] == 404
+        assert (await register(ben, "ann"))[0] == 409
+        place.clock.offset_ms += KEPT_MS - 1000
+        assert (await register(ben, "ann"))[0] == 409
+        place.clock.offset_ms += 1000
         assert (await register(ben, "ann"))[0] == 201
         assert (await place.get("/.well-known/ratoon/ann"))[1]["account"] == ben.account
+
+
+@pytest.mark.parametrize("leaves", ["home", "name"])
+async def test_whoever_comes_next_gets_nobodys_handle(tmp_path: Path, leaves: str) -> None:
+    async with open_site(tmp_path) as place:
+        ann, eve = newcomer(place, 1, f"ann@{HOST}"), newcomer(place, 2, f"ann@{HOST}")
+        assert (await register(ann, "ann"))[0] == 201
+        place.clock.offset_ms += 120_000
+        if leaves == "home":
+            await place.node.own.host(bytes.fromhex(ann.account), hosting=False)
+        else:
+            assert (await register(ann, "anna", "", ann.changed([f"anna@{HOST}"])))[0] == 200
+        for _ in range(2):
+            assert (await register(eve, "ann"))[1]["error"]["code"] == "name_taken"
+            assert (await register(eve, ""))[0] in (200, 201)
+        if leaves == "home":
+            assert (await register(ann, "ann"))[0] == 201
+            place.clock.offset_ms += 2 * KEPT_MS
+            assert (await register(eve, "ann"))[0] == 409
+
+
+async def test_nobody_hoards_names_by_changing_them(tmp_path: Path) -> None:
+    async with running(tmp_path, domain=HOST) as node:
+        registry, account = node.registry, bytes(32)
+        for at in range(3 * KEPT_MAX):
+            wish = Wish(account, (f"b{at}b@{HOST}",), f"b{at}b", None)
+            assert await registry.admit(wish)
+        held = await node.db.read(lambda db: names.held_by(db, account))
+        assert len(held) == KEPT_MAX
 
 
 async def test_a_name_goes_with_its_home(tmp_path: Path) -> None:
@@ -295,4 +329,5 @@ async def test_the_statements_about_names_use_indexes(tmp_path: Path) -> None:
 
         await place.node.db.read(look)
         assert plans
-        assert [plan for plan in plans if plan.startswith("SCAN")] == []
+        scans = [plan for plan in plans if plan.startswith("SCAN")]
+        assert [plan for plan in scans if "wanted VIRTUAL TABLE" not in plan] == []
