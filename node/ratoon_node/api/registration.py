@@ -94,6 +94,8 @@ class Registrations:
                     Code.NOT_HOME,
                     Code.GONE,
                     Code.PENDING,
+                    Code.FUTURE,
+                    Code.WRONG_NETWORK,
                     Code.BLOCKED,
                 ),
                 example=Example(body={"records": ["{genesis}"]}),
@@ -155,7 +157,8 @@ class Registrations:
         node = self._services.node
         network, own = node.settings.network_bytes, node.own.account
         try:
-            found = [_checked(record.decode_record(one)) for one in data]
+            now_ms = node.runtime.clock.now_ms()
+            found = [_checked(record.decode_record(one), network, now_ms) for one in data]
         except ProtocolError as error:
             raise told(error) from error
         account = found[0].header.account
@@ -203,13 +206,13 @@ class Registrations:
         if before is None and mode == "closed":
             raise NodeError(Code.NOT_HOSTED, safe="This node takes no new accounts.")
         wish = self._wish(log, form, mode == "invite" and before is None)
-        await node.registry.admit(wish)
+        named = await node.registry.admit(wish)
         if before is not None:
             return before, False
         try:
             return (await node.own.host(log.account)).id, True
         except NodeError:
-            await node.registry.undo(wish)
+            await node.registry.undo(wish, named)
             raise
 
     def _wish(self, log: IdentityLog, form: Registration, by_invite: bool) -> Wish:
@@ -226,12 +229,16 @@ class Registrations:
         return Wish(log.account, log.head.handles, form.name, invite)
 
 
-def _checked(found: Record) -> Record:
-    """An identity record whose payload and signature are right."""
+def _checked(found: Record, network: bytes, now_ms: int) -> Record:
+    """An identity record whose network, time, payload and signature are right: what the gate would
+    refuse must be refused before an invite is used and the account is hosted.
+    """
     if found.header.kind != kinds.IDENTITY:
         raise NodeError(Code.BAD_REQUEST, safe="Only identity records register an account.")
     if found.payload is None:
         raise NodeError(Code.EMPTY)
+    record.check_network(found.header, network)
+    record.check_time(found.header, now_ms)
     bodies.check_body(found.header, decode_payload(found.payload))
     verify(found.header.key, found.signature, record.signed_message(found.header_bytes))
     return found

@@ -43,7 +43,9 @@ def give(db: sqlite3.Connection, name: str, likeness: str, account: bytes, now_m
 
 def lapse(db: sqlite3.Connection, name: str, now_ms: int | None) -> None:
     """A name no longer counts, from now on; None: it does again."""
-    sql = "UPDATE name SET lapsed_ms = CASE WHEN ? IS NULL THEN NULL ELSE coalesce(lapsed_ms, ?) END"
+    sql = (
+        "UPDATE name SET lapsed_ms = CASE WHEN ? IS NULL THEN NULL ELSE coalesce(lapsed_ms, ?) END"
+    )
     db.execute(f"{sql} WHERE name = ?", (now_ms, now_ms, name))
 
 

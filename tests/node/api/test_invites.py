@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from ratoon_node.store import invites
+from ratoon_node.store import invites, read
+from ratoon_protocol.limits import FUTURE_SKEW_MS_MAX
 from tests.node.api.site import Site, site
 from tests.node.api.test_names import HOST, newcomer, register
 
@@ -48,6 +49,19 @@ async def test_asking_twice_at_once_takes_one_use(tmp_path: Path) -> None:
         assert {status for status, _ in answers} <= {200, 201, 503}
         assert (await register(ann, "", code))[0] == 200
         assert await left(place) == [1]
+
+
+async def test_a_clock_that_is_ahead_takes_no_use_and_no_place(tmp_path: Path) -> None:
+    async with site(tmp_path, registration="invite") as place:
+        code = await made(place)
+        place.clock.offset_ms += FUTURE_SKEW_MS_MAX + 60_000
+        ann = newcomer(place, 1)
+        place.clock.offset_ms = 0
+        assert (await register(ann, "", code))[1]["error"]["code"] == "future"
+        assert await left(place) == [1]
+        hosts = await place.node.db.read(lambda db: read.hosts(db, bytes.fromhex(ann.account)))
+        assert not hosts
+        assert (await register(newcomer(place, 1), "", code))[0] == 201
 
 
 async def test_a_name_that_is_taken_takes_no_use(tmp_path: Path) -> None:
