@@ -12,6 +12,7 @@ from multidict import CIMultiDict
 from ratoon_node.api import access, asked
 from ratoon_node.api.answers import ITEMS, failure, refused_status
 from ratoon_node.api.operator import is_operator
+from ratoon_node.api.pages.frame import refusal, wants_page
 from ratoon_node.api.ports import Services
 from ratoon_node.api.rate import BYTES_PER_REQUEST, ITEMS_PER_REQUEST, Places, Pool
 from ratoon_node.api.route import Handler, Route
@@ -24,6 +25,8 @@ PREFLIGHT_SECONDS = "86400"
 # A preflight reads nothing; a browser sends one before most requests of another site's page.
 PREFLIGHT_COST = 0.1
 
+#: Groups of routes for people with a browser; what is nowhere has none.
+_FOR_PEOPLE = frozenset({"", "pages"})
 #: Where no page of another site has any business.
 _OWN = ("/v1/operator/", "/metrics")
 _ALL = {"X-Content-Type-Options": "nosniff", "Server": "ratoon"}
@@ -112,9 +115,11 @@ class Guard:
         try:
             response = await self._allowed(request, place, handler)
         except NodeError as error:
-            response = failure(error)
+            response = self._refused(request, place, error)
         except ProtocolError as error:
             response = failure(told(error))
+        except web.HTTPNotFound:
+            response = self._refused(request, place, NodeError(Code.NOT_FOUND))
         except web.HTTPException as error:
             response = _translated(error)
         except ConnectionError:
@@ -128,6 +133,12 @@ class Guard:
             self._finish(request, place, response)
         place.count(response.status, (clock.monotonic_ms() - started_ms) / 1000)
         return response
+
+    def _refused(self, request: web.Request, place: Place, error: NodeError) -> web.StreamResponse:
+        """A refusal as whoever asks reads it: a person with a browser gets a page."""
+        if place.route.group in _FOR_PEOPLE and wants_page(request):
+            return refusal(self._services.node.settings, error)
+        return failure(error)
 
     async def _allowed(
         self, request: web.Request, place: Place, handler: Handler
@@ -217,7 +228,7 @@ def _translated(error: web.HTTPException) -> web.StreamResponse:
     """The framework's own refusals in the one shape."""
     if error.status < 400:
         return error
-    codes = {404: Code.NOT_FOUND, 413: Code.TOO_LARGE, 408: Code.TIMEOUT}
+    codes = {413: Code.TOO_LARGE, 408: Code.TIMEOUT}
     code = codes.get(error.status, Code.BAD_REQUEST if error.status < 500 else Code.INTERNAL)
     status = error.status if error.status == 405 else refused_status(code)
     response = failure(NodeError(code), status)

@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterable
 
 # Elements without an end tag.
-_VOID = frozenset({"br", "hr", "img", "link", "meta"})
+_VOID = frozenset({"br", "hr", "img", "input", "link", "meta"})
 
 
 class Markup(str):

@@ -21,7 +21,7 @@ from ratoon_node.api.names import Names
 from ratoon_node.api.notifications import Notifications
 from ratoon_node.api.openapi import Document
 from ratoon_node.api.operator import Operator
-from ratoon_node.api.pages import Pages
+from ratoon_node.api.pages.routes import Pages
 from ratoon_node.api.peers import Peers
 from ratoon_node.api.ports import NodeParts, Services
 from ratoon_node.api.publish import Publishing

@@ -141,6 +141,16 @@ def thread_since(db: sqlite3.Connection, root: bytes, since: int, limit: int) ->
     return list(map(Reply._make, found))
 
 
+def thread_before(db: sqlite3.Connection, root: bytes, before: int, limit: int) -> list[Place]:
+    """Places of what stands in the thread of a root below a position, newest first."""
+    found = db.execute(
+        "SELECT position, record FROM reference WHERE root = ? AND position < ?"
+        " ORDER BY position DESC LIMIT ?",
+        (root, before, limit),
+    )
+    return list(map(Place._make, found))
+
+
 #: What is counted, in the order of `Mention.how`.
 COUNTED = (Relation.REPLY, Relation.QUOTE, Relation.REPOST)
 REPOST = COUNTED.index(Relation.REPOST)

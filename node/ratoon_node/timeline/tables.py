@@ -73,6 +73,15 @@ def referring(
     return _page(db, viewer, before, since, cursor, limit, in_public=False)
 
 
+def in_thread(db: sqlite3.Connection, viewer: Viewer, root: bytes, before: int, limit: int) -> Page:
+    """What stands in the thread of a root (without it) below a position, newest first."""
+    with snapshot(db):
+        end = digested.position(db)
+        find = partial(references.thread_before, db, root)
+        places = walk.one_by_one(find, min(before, end + 1), limit)
+        return walk.page(viewer, places, limit, end=end, wanted=in_place)
+
+
 def _list(
     db: sqlite3.Connection,
     viewer: Viewer,
