@@ -32,7 +32,7 @@ from ratoon_protocol.record import Record, decode_header, decode_payload
 
 
 class Known(NamedTuple):
-    """What is known here of an account."""
+    """What is known here of an account; `profile` if it may be shown."""
 
     row: read.AccountRow
     hosts: tuple[bytes, ...]
@@ -258,6 +258,8 @@ def _look(db: sqlite3.Connection, viewer: Viewer, id_: bytes, counted: bool) -> 
         return None
     head = read.by_id(db, row.head) if row.head else None
     profile = read.current(db, row.n, kinds.PROFILE)
+    if profile is not None and not isinstance(viewer.look_at([profile.n])[0], Item):
+        profile = None
     sizes = circles.sizes(db, viewer, id_) if counted else None
     return Known(row, read.hosts(db, id_), head, profile, viewer.of_account(id_), sizes)
 
@@ -278,7 +280,7 @@ def account_view(known: Known) -> AccountView:
     if known.decision is not None and known.decision.verdict >= HIDDEN_FROM:
         view.code, view.reason = Code.WITHHELD.value, known.decision.reason
         return view
-    if known.profile is not None and read.code_of(known.profile) is Code.STORED:
+    if known.profile is not None:
         view.profile = profile_view(known.profile)
     if known.sizes is not None:
         view.counts = SizesView(*known.sizes)

@@ -50,3 +50,19 @@ def test_who_follows_one_account_a_thousand_times_costs_a_seek_each() -> None:
     assert circles.followers(db, celebrity, 9) == [1]
     assert circles.count_follows(db, 1, 9) == 1
     assert steps * 100 < 4 * SAID_OFTEN * 100, "each row was compared with all others"
+
+
+async def test_a_profile_that_links_where_nobody_may_go_is_not_shown(tmp_path: Path) -> None:
+    async with site(tmp_path) as place:
+        ann = await place.resident(2)
+        said = {"name": "Ann", "bio": "see https://bad.example/x"}
+        await place.publish(ann.sign(kinds.PROFILE, said, target=b""))
+        path = f"/v1/accounts/{ann.account.hex()}"
+        _, view = await place.get(path)
+        assert view["profile"]["bio"] == said["bio"]
+        entry = {"subject": "domain", "entity": "bad.example", "verdict": "hold", "reason": "spam"}
+        status, _ = await place.operate("POST", "/blocks", entry)
+        assert status == 201
+        _, view = await place.get(path)
+        assert view["code"] == "stored"
+        assert "profile" not in view, "the record is hidden, so its words are"
