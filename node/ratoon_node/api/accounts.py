@@ -83,6 +83,7 @@ class AccountView(msgspec.Struct, omit_defaults=True):
     vanished_ms: Ms | None = None
     reason: str | None = None
     profile: dict[str, Any] | None = None
+    profile_id: Id | None = None
     counts: SizesView | None = None
 
 
@@ -281,7 +282,7 @@ def account_view(known: Known) -> AccountView:
         view.code, view.reason = Code.WITHHELD.value, known.decision.reason
         return view
     if known.profile is not None:
-        view.profile = profile_view(known.profile)
+        view.profile, view.profile_id = profile_view(known.profile), known.profile.id.hex()
     if known.sizes is not None:
         view.counts = SizesView(*known.sizes)
     return view

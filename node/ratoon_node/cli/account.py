@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import secrets
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from ratoon_node.cli import say
 from ratoon_node.cli.flags import Json
+from ratoon_node.cli.naming import id_in
 from ratoon_node.cli.places import AccountName, NodeUrl
 
 if TYPE_CHECKING:
@@ -339,12 +341,21 @@ def recover(
     retired: Annotated[
         bool, typer.Option(help="The old devices were not stolen: keep all they signed.")
     ] = False,
+    on: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="If it is contested: the last change that was yours."),
+    ] = None,
+    id_: Annotated[
+        str | None,
+        typer.Option("--id", metavar="ACCOUNT", help="If the words are for several accounts."),
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Come back with 24 words alone, at any node that knows the account.
 
     The node becomes the first home and this machine a new device. All other devices are lost:
-    they are revoked as stolen, and of them stays what the nodes in reach hold.
+    they are revoked as stolen, and of them stays what the nodes in reach hold. Where somebody
+    else changed the account too, the command lists the changes and you say which is yours.
     """
     from ratoon_client import keyfile
     from ratoon_node.cli import identity
@@ -358,20 +369,46 @@ def recover(
     client = Client(node or node_here())
     info = identity.ask_node(client)
     clients = identity.reach(client, also or ())
-    found = identity.find_account(clients, identity.paper_of(entropy).public)
+    found = identity.find_account(clients, identity.paper_of(entropy).public, id_)
     known = identity.gather(clients, info.network, found)
+    if on is not None:
+        known.build_on(id_in(on, "a change of an account"))
+    elif known.log.contested:
+        _choose(known)
     seeds, draft = identity.Seeds(), Draft.after(known.head)
     lost = [row.key for row in draft.devices if row.held_by is None]
     identity.retire(known, draft, lost, stolen=not retired)
     draft.devices.append(seeds.row(known.network, known.anchor))
     identity.add_home(draft, info.account, first=True)
     changed = identity.amend(known, identity.paper_of(entropy), draft).encode()
+    if not known.wins(changed):
+        say.fail(
+            "the other change was signed with these words too, and nodes follow it for good:"
+            " say that one with --on",
+            json_code="contested",
+        )
     register_with_invite(client, [*known.path(), changed], invite)
     file = identity.key_file(seeds, name, known, client.url, entropy)
     file.home = info.account.hex()
     file.save()
     form = "retired" if retired else "stolen"
     _said(json_, file, f"Account {name} is back at {client.url}", {form: [k.hex() for k in lost]})
+
+
+def _choose(known: Known) -> NoReturn:
+    """List what the account could go on from, because only its owner knows which is right."""
+    rows = []
+    for op in known.ends():
+        when = datetime.fromtimestamp(op.created_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        said = f"{len(op.devices)} devices, {len(op.homes)} homes"
+        handles = "".join(f", {handle}" for handle in op.handles)
+        follows = "; nodes follow it now" if op is known.log.head else ""
+        rows.append(f"  {op.id.hex()}  {when}  {said}{handles}{follows}")
+    say.fail(
+        "somebody else changed this account with one of its keys. Say the last change that was"
+        " yours with --on ID; everything else is undone:\n" + "\n".join(rows),
+        json_code="contested",
+    )
 
 
 def _open(

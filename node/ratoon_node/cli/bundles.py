@@ -77,7 +77,7 @@ def export(
     account: Annotated[
         str | None,
         typer.Option(
-            help="Of one account alone: its id, or a name on this machine. [all, as operator]"
+            help="Of one account alone: id, name@domain, or a name here. [all, as operator]"
         ),
     ] = None,
     note: Annotated[str, typer.Option(help="A line for whoever opens it.")] = "",
@@ -92,13 +92,13 @@ def export(
     """
     from ratoon_node.cli import identity
     from ratoon_node.cli.client import Client
-    from ratoon_node.cli.people import account_in
+    from ratoon_node.cli.naming import account_in
     from ratoon_node.cli.places import node_here, operator
 
-    whose = account_in(account).hex() if account is not None else None
-    if whose is None and node is not None:
+    if account is None and node is not None:
         say.fail("only the operator's commands see everybody: say --account", say.Exit.USAGE)
-    client = operator(data_dir) if whose is None else Client(node or node_here())
+    client = operator(data_dir) if account is None else Client(node or node_here())
+    whose = account_in(account, client).hex() if account is not None else None
     info = identity.ask_node(client)
     if file.exists():
         say.fail(f"{file} is there already: name another file")

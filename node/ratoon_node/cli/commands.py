@@ -8,6 +8,8 @@ import sys
 from typing import Annotated
 
 import typer
+from typer._click.exceptions import ClickException
+from typer.exceptions import Abort
 
 from ratoon_client.errors import BadKeyFile
 from ratoon_node import __version__
@@ -17,11 +19,13 @@ from ratoon_node.cli import (
     completion,
     conformance,
     demo,
+    lists,
     node,
     operator,
     people,
     reading,
     seed,
+    speaking,
 )
 from ratoon_node.cli.say import CommandError, Exit, plain
 from ratoon_protocol.errors import Code, ProtocolError, RatoonError
@@ -45,10 +49,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 node.register(app)
+speaking.register(app)
 people.register(app)
+app.add_typer(lists.group, name="list")
 reading.register(app)
 app.add_typer(account.group, name="account")
-app.add_typer(people.profile, name="profile")
 operator.register(app)
 bundles.register(app)
 demo.register(app)
@@ -75,11 +80,13 @@ def _root(
 def run_command(arguments: list[str]) -> int:
     """Run one command; gives the exit code. Errors that are expected become one line."""
     try:
-        app(args=arguments, prog_name="ratoon")
+        ended = app(args=arguments, prog_name="ratoon", standalone_mode=False)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(Exit.FAILED)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Abort):
         return Exit.INTERRUPTED
+    except ClickException as error:
+        return _say_misuse(arguments, error)
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.DONE
@@ -96,7 +103,15 @@ def run_command(arguments: list[str]) -> int:
         return _say_error(arguments, words, Exit.FAILED, "failed")
     except RatoonError as error:
         return _say_error(arguments, str(error), Exit.FAILED, "failed")
-    return Exit.DONE
+    return ended if isinstance(ended, int) else Exit.DONE
+
+
+def _say_misuse(arguments: list[str], error: ClickException) -> int:
+    """Say what is wrong with the command line; a bare group shows its commands."""
+    if "--json" in arguments:
+        return _say_error(arguments, error.format_message(), Exit.USAGE, "usage")
+    error.show()
+    return error.exit_code
 
 
 def _say_error(arguments: list[str], words: str, code: Exit, json_code: str) -> int:

@@ -144,10 +144,14 @@ class Known:
     log: IdentityLog
     records: dict[bytes, bytes] = field(default_factory=dict)
     heads: dict[tuple[bytes, Lane], set[Chain]] = field(default_factory=dict)
+    #: What its owner recognises, if that is not what nodes follow now.
+    base: Operation | None = None
 
     @property
     def head(self) -> Operation:
-        """The operation to build on."""
+        """The operation to build on (R-48)."""
+        if self.base is not None:
+            return self.base
         assert self.log.head is not None, "checked by gather"
         return self.log.head
 
@@ -159,6 +163,27 @@ class Known:
     def path(self) -> list[bytes]:
         """The records of the log from the genesis to the head."""
         return [self.records[op.id] for op in self.log.path(self.head.id)]
+
+    def ends(self) -> list[Operation]:
+        """The last operation of every branch, the one that nodes follow first."""
+        kept = self.log.kept
+        built_on = {op.prev_op for op in kept}
+        found = [op for op in kept if op.id not in built_on]
+        return sorted(found, key=lambda op: op is not self.log.head)
+
+    def build_on(self, id_: bytes) -> None:
+        """Go on from another operation than the head. Raises `CommandError`."""
+        found = [op for op in self.log.kept if op.id == id_]
+        if not found:
+            fail(f"no node in reach has an operation {id_.hex()} of this account")
+        self.base = found[0]
+
+    def wins(self, changed: bytes) -> bool:
+        """Whether the account is what a change says once nodes have it (R-47)."""
+        found = _operation(changed, self.account)
+        assert found is not None, "signed here"
+        self.log.add(found)
+        return self.log.head == found
 
     def chain(self, key: bytes, lane: Lane) -> Chain | None:
         """Where a chain goes on; of several ends the highest."""
@@ -173,8 +198,11 @@ class Known:
         }
 
 
-def find_account(clients: Sequence[Client], paper: bytes) -> bytes:
-    """The account whose paper key this is, asked at every node. Raises `CommandError`."""
+def find_account(clients: Sequence[Client], paper: bytes, named: str | None = None) -> bytes:
+    """The account whose paper key this is, asked at every node; `named` chooses among several.
+
+    Raises `CommandError`.
+    """
     found: set[str] = set()
     reached = 0
     last: Unreachable | None = None
@@ -190,8 +218,14 @@ def find_account(clients: Sequence[Client], paper: bytes) -> bytes:
         raise last
     if not found:
         fail("no node that was asked knows an account with these words: name others with --node")
+    if named is not None and named not in found:
+        fail(f"these words are not for the account {named} but for {', '.join(sorted(found))}")
+    if named is not None:
+        return bytes.fromhex(named)
     if len(found) > 1:
-        fail(f"these words are for several accounts: say which with --id: {', '.join(found)}")
+        fail(
+            f"these words are for several accounts: say which with --id: {', '.join(sorted(found))}"
+        )
     return bytes.fromhex(found.pop())
 
 

@@ -152,7 +152,7 @@ def block(
     in what comes from now on.
     """
     from ratoon_node.cli.identity import now_ms
-    from ratoon_node.cli.people import account_in
+    from ratoon_node.cli.naming import account_in
     from ratoon_node.cli.places import operator
     from ratoon_protocol.limits import DAY_MS
 
@@ -182,7 +182,7 @@ def unblock(
     json_: Json = False,
 ) -> None:
     """Take a block off; what it hid is asked of other nodes again."""
-    from ratoon_node.cli.people import account_in
+    from ratoon_node.cli.naming import account_in
     from ratoon_node.cli.places import operator
 
     if subject is Subject.ACCOUNT:

@@ -10,7 +10,8 @@ import typer
 
 from ratoon_node.cli import say
 from ratoon_node.cli.flags import Json
-from ratoon_node.cli.people import account_in, id_in
+from ratoon_node.cli.lists import find_list
+from ratoon_node.cli.naming import account_in, id_in
 from ratoon_node.cli.places import AccountName, NodeUrl
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ def timeline(
     local: Annotated[bool, typer.Option("--local", help="The people of this node.")] = False,
     tag: Annotated[str | None, typer.Option("--tag", metavar="TAG", help="Of one tag.")] = None,
     by: Annotated[str | None, typer.Option("--by", metavar="WHO", help="Of one account.")] = None,
+    list_: Annotated[
+        str | None, typer.Option("--list", metavar="NAME", help="Of those on a list of yours.")
+    ] = None,
     limit: Limit = 20,
     before: Annotated[int | None, typer.Option(help="Go on: the `next` of a page.")] = None,
     live: Annotated[
@@ -46,18 +50,20 @@ def timeline(
     json_: Json = False,
 ) -> None:
     """Read the latest posts of the network, or of what an option says; the newest comes last."""
-    file, client = _reader(account, node, needed=home)
-    if home + local + (tag is not None) + (by is not None) > 1:
-        say.fail("say one of --home, --local, --tag and --by", say.Exit.USAGE)
+    file, client = _reader(account, node, needed=home or list_ is not None)
+    if home + local + sum(one is not None for one in (tag, by, list_)) > 1:
+        say.fail("say one of --home, --local, --list, --tag and --by", say.Exit.USAGE)
     query: dict[str, str | int | None] = {}
     topic = "home" if home else "local" if local else "network"
-    if home:
-        assert file is not None, "a reader of home has an account"
-        query["account"] = file.account
-    elif tag is not None:
+    if tag is not None:
         topic, query["tag"] = "tag", tag.removeprefix("#")
     elif by is not None:
         topic, query["account"] = "account", account_in(by, client).hex()
+    elif file is not None and list_ is not None:
+        topic, query["account"] = "list", file.account
+        query["list"] = find_list(client, file.account, list_)["body"]["target"]
+    elif file is not None and home:
+        query["account"] = file.account
     path = f"/v1/timelines/{topic}"
     asked = dict(query)
     if topic == "account":
@@ -278,9 +284,11 @@ def _show(
     item: Mapping[str, Any], names: Mapping[str, Any], indent: str = "", mark: str = ""
 ) -> None:
     body = item["body"]
-    text = f"[{item['kind']}]" if not body.get("text") else body["text"]
+    text = body.get("text") or ("" if body.get("poll") else f"[{item['kind']}]")
     if item["kind"] == "repost":
         text = f"shows {body['target']}"
+    if body.get("quote"):
+        text = f"{body.get('text', '')}\n(quotes {body['quote']})".strip()
     if body.get("warning"):
         text = f"[{body['warning']}]"
     answered = body.get("parent")
@@ -289,10 +297,24 @@ def _show(
     when = _moment(item["created_ms"])
     who = _who(item["account"], names)
     say.line(f"{indent}{mark}{when}  {who}  {item['id']}{answers}{edited}")
-    for one in text.splitlines():
+    poll = None if body.get("warning") else body.get("poll")
+    for one in [*text.splitlines(), *_poll(poll, item.get("counts", {}))]:
         say.line(f"{indent}    {one}")
     if counts := _counts(item.get("counts", {})):
         say.line(f"{indent}    {counts}")
+
+
+def _poll(poll: Mapping[str, Any] | None, counts: Mapping[str, Any]) -> list[str]:
+    """The answers of a poll, numbered as `vote` takes them."""
+    if poll is None:
+        return []
+    votes = counts.get("votes") or [0] * len(poll["options"])
+    rows = [
+        f"{number}. {answer}  {count}"
+        for number, (answer, count) in enumerate(zip(poll["options"], votes, strict=False), 1)
+    ]
+    several = "several may be chosen, " if poll["many"] else ""
+    return [*rows, f"({several}until {_moment(poll['ends_ms'])} UTC)"]
 
 
 def _counts(counts: Mapping[str, Any]) -> str:
