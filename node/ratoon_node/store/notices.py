@@ -7,7 +7,7 @@ and never moves. What was taken back is kept as such, so that nobody is told of 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -127,12 +127,20 @@ def tell(db: sqlite3.Connection, told: Told, now_ms: int) -> bool:
     return True
 
 
-def prune(db: sqlite3.Connection, accounts: Iterable[int], most: int) -> None:
-    """Of each account keep the newest."""
+def prune(
+    db: sqlite3.Connection, told: Collection[tuple[int, int]], most: int, of_author: int
+) -> None:
+    """Of each (account, author) keep the newest acts, then of each account the newest of all."""
+    db.executemany(
+        "DELETE FROM notice WHERE account = ?1 AND author = ?2 AND what < ?3 AND n <= ("
+        "SELECT n FROM notice WHERE account = ?1 AND author = ?2"
+        " ORDER BY n DESC LIMIT 1 OFFSET ?4)",
+        [(account, author, _LASTING, of_author) for account, author in told],
+    )
     db.executemany(
         "DELETE FROM notice WHERE account = ? AND n <= ("
         "SELECT n FROM notice WHERE account = ? ORDER BY n DESC LIMIT 1 OFFSET ?)",
-        [(account, account, most) for account in accounts],
+        [(account, account, most) for account in {account for account, _ in told}],
     )
 
 

@@ -221,6 +221,7 @@ CREATE TABLE notice (
 );
 CREATE INDEX notice_account ON notice(account, n) WHERE holds = 1;
 CREATE INDEX notice_all_of ON notice(account, n);
+CREATE INDEX notice_author ON notice(account, author, n);
 CREATE INDEX notice_record ON notice(record, account);
 CREATE TABLE poll_due (
   record INTEGER PRIMARY KEY,          -- a post with a poll that has not ended

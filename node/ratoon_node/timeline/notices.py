@@ -25,6 +25,8 @@ from ratoon_protocol.record import Body
 
 # What one account keeps; the oldest go.
 NOTICES_PER_ACCOUNT_MAX = 2000
+# Of these one author has so many: who shouts pushes out nobody but themselves.
+NOTICES_PER_AUTHOR_MAX = 200
 # And how long. What was made before that is news to nobody.
 NOTICE_MS_MAX = 90 * 86_400_000
 # Old ones let go of with each slice: more than a slice of ordinary life brings.
@@ -93,11 +95,9 @@ class Notices:
         finder = _Finder(db, own, now_ms - NOTICE_MS_MAX)
         told = [found for one in seen for found in finder.concerned(one)]
         told += [found for one in _early(db, finder, seen) for found in finder.concerned(one)]
-        fresh = {one.account for one in told if notices.tell(db, one, now_ms)}
-        notices.prune(db, fresh, NOTICES_PER_ACCOUNT_MAX)
+        self._bells.note(_write(db, told, now_ms))
         notices.expire(db, now_ms - NOTICE_MS_MAX, EXPIRED_PER_SLICE)
         self._await_polls(db, seen, now_ms)
-        self._bells.note(fresh)
 
     def _await_polls(self, db: sqlite3.Connection, seen: Sequence[Seen], now_ms: int) -> None:
         """Remember when polls end; one that had ended before it was seen is no news."""
@@ -264,9 +264,14 @@ class Happenings:
         return done
 
     def _tell(self, db: sqlite3.Connection, told: Sequence[Told], now_ms: int) -> None:
-        fresh = {one.account for one in told if notices.tell(db, one, now_ms)}
-        notices.prune(db, fresh, NOTICES_PER_ACCOUNT_MAX)
-        self._bells.note(fresh)
+        self._bells.note(_write(db, told, now_ms))
+
+
+def _write(db: sqlite3.Connection, told: Sequence[Told], now_ms: int) -> set[int]:
+    """Write down what people are told; the accounts that hear something new."""
+    fresh = {(one.account, one.author) for one in told if notices.tell(db, one, now_ms)}
+    notices.prune(db, fresh, NOTICES_PER_ACCOUNT_MAX, NOTICES_PER_AUTHOR_MAX)
+    return {account for account, _ in fresh}
 
 
 def _outcome(account: int, about: Place, outcome: str) -> Told:

@@ -242,6 +242,20 @@ def poll(ends_ms: int) -> dict[str, Any]:
     return {"text": "?", "poll": {"ends_ms": ends_ms, "many": 0, "options": ["a", "b"]}}
 
 
+async def test_who_shouts_pushes_out_nobody_else(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(notices, "NOTICES_PER_ACCOUNT_MAX", 12)
+    monkeypatch.setattr(notices, "NOTICES_PER_AUTHOR_MAX", 5)
+    async with running(tmp_path) as node:
+        ann, ben, eve = await people(node, 3)
+        quiet = [ben.sign(kinds.POST, mention(ann.account)) for _ in range(3)]
+        await publish(node, *quiet)
+        shouts = [eve.sign(kinds.POST, mention(ann.account)) for _ in range(60)]
+        for at in range(0, len(shouts), 20):
+            await publish(node, *shouts[at : at + 20])
+        kept = [one.id for one in (await told(node, ann)).items]
+        assert kept == [one.id for one in reversed([*quiet, *shouts[-5:]])]
+
+
 async def test_the_end_of_a_poll_is_told_to_its_author_and_voters(tmp_path: Path) -> None:
     async with running(tmp_path) as node:
         ann, bob, cat, guest = await people(node, 3, guests=1)
