@@ -22,6 +22,7 @@ from ratoon_node.api.ports import Services
 from ratoon_node.api.route import Route
 from ratoon_node.api.search import CURSOR_CHARS_MAX, SEARCH_COST, SearchQuery
 from ratoon_node.api.style import STYLE, STYLE_PATH
+from ratoon_node.api.threads import THREAD_COST
 from ratoon_node.errors import NodeError
 from ratoon_node.timeline import terms
 from ratoon_node.timeline.walk import Cursor
@@ -104,6 +105,7 @@ class Pages:
         after = asked.number(request, "after", 0, INT_MAX)
 
         async def make() -> Sheet:
+            asked.charge(request, self._services, THREAD_COST - 1)
             compose = partial(conversation.conversation, self._services.node.settings, id_, after)
             made = await self._services.sight.read(compose)
             if made.missing and await bring(request, self._services, made.missing):

@@ -94,6 +94,11 @@ class Shelf:
         self._kept: Recent[Hashable, _Kept] = Recent(SHELF_BYTES_MAX, Lock(), _cost)
         self._making: dict[Hashable, asyncio.Event] = {}
 
+    @property
+    def bytes(self) -> int:
+        """What everything on it takes, at most."""
+        return self._kept.cost
+
     async def serve(self, request: web.Request, key: Hashable, make: Make) -> web.Response:
         """The sheet of a key, made if need be, or 304 if the client has it."""
         now_ms = self._services.node.runtime.clock.now_ms()
