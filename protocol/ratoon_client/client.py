@@ -17,7 +17,7 @@ from ratoon_client.errors import ClientError, Refused, Unreachable, Untrue
 from ratoon_client.keyfile import KeyFile
 from ratoon_client.nodes import RECORD_TYPE, RECORDS_TYPE, Answer, Nodes
 from ratoon_client.session import Sessions
-from ratoon_client.stream import Follower
+from ratoon_client.stream import Follower, author_of
 from ratoon_client.verify import Checked, Verifier
 from ratoon_protocol import compose, kinds
 from ratoon_protocol.identity import IdentityLog
@@ -287,16 +287,16 @@ class Client:
 
     async def page_of(self, node: str, topic: str, query: Mapping[str, str | int | None]) -> Page:
         """A page of what `stream` follows, from one node and no other."""
-        path = f"/v1/timelines/{topic}"
-        if topic == "account":
-            query = dict(query)
-            path = f"/v1/accounts/{query.pop('account')}/posts"
+        path, author = f"/v1/timelines/{topic}", author_of(topic, query)
+        if author is not None:
+            query = {name: value for name, value in query.items() if name != "account"}
+            path = f"/v1/accounts/{author.hex()}/posts"
         answer = await self.nodes.ask_one(node, "GET", path, query, None, {"Accept": RECORDS_TYPE})
-        return await self._checked_page(answer)
+        return await self._checked_page(answer, author)
 
     async def posts_of(self, account: bytes, **query: str | int | None) -> Page:
         """A page of what one account posted."""
-        return await self._page(f"/v1/accounts/{account.hex()}/posts", query)
+        return await self._page(f"/v1/accounts/{account.hex()}/posts", query, account)
 
     async def thread(self, id_: bytes) -> dict[str, Any]:
         """The thread around a post, as the node tells it (JSON, see the node's API)."""
@@ -311,25 +311,32 @@ class Client:
         answer = await self._sessions.ask(self.file, "GET", "/v1/notifications", query)
         return dict(answer.json())
 
-    async def _page(self, path: str, query: Mapping[str, str | int | None]) -> Page:
+    async def _page(
+        self, path: str, query: Mapping[str, str | int | None], author: bytes | None = None
+    ) -> Page:
         answer = await self.nodes.ask("GET", path, query=query, headers={"Accept": RECORDS_TYPE})
-        return await self._checked_page(answer)
+        return await self._checked_page(answer, author)
 
-    async def _checked_page(self, answer: Answer) -> Page:
+    async def _checked_page(self, answer: Answer, author: bytes | None) -> Page:
         found = answer.unpacked()
-        if not (isinstance(found, dict) and isinstance(found.get("items"), list)):
-            raise Untrue(f"{answer.node} answers with what is not a page")
+        match found:
+            case {"items": list(), "next": int() | None, "end": int()}:
+                pass
+            case _:
+                raise Untrue(f"{answer.node} answers with what is not a page")
         posts: list[Post] = []
         untrue = 0
         for item in found["items"]:
             try:
-                posts.append(await self.checked_post(item))
+                posts.append(await self.checked_post(item, author))
             except Untrue:
                 untrue += 1
-        return Page(posts, found.get("next"), int(found.get("end") or 0), untrue)
+        return Page(posts, found["next"], found["end"], untrue)
 
-    async def checked_post(self, item: Any) -> Post:
-        """A post of a page or stream, [position, record, edit or nil]. Raises `Untrue`."""
+    async def checked_post(self, item: Any, author: bytes | None = None) -> Post:
+        """A post of a page or stream, [position, record, edit or nil]. Raises `Untrue`, with
+        `author` also if it is somebody else's.
+        """
         match item:
             case [int() as position, bytes() as data, bytes() | None as edited]:
                 pass
@@ -338,6 +345,8 @@ class Client:
         verifier = await self.verifier()
         first = await verifier.check(data)
         header = first.record.header
+        if author is not None and header.account != author:
+            raise Untrue("a post of another account than the one asked for")
         post = Post(
             first.record.id,
             header.account,

@@ -44,7 +44,7 @@ class Answer:
         """The answer as JSON. Raises `Untrue`."""
         try:
             return json.loads(self.data)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise Untrue(f"{self.node} answers with what is not JSON") from None
 
     def unpacked(self) -> Any:
@@ -161,6 +161,9 @@ class Nodes:
             raise Unreachable(f"{url}: {words}") from None
         if response.status >= 400:
             raise _refusal(url, response.status, found)
+        # A domain that was sold or a provider's page: another node is asked.
+        if response.status >= 300 or not response.content_type.startswith("application/"):
+            raise Unreachable(f"{url}: what answers there is not a Ratoon node")
         return Answer(url, response.status, found)
 
 
@@ -177,5 +180,5 @@ def _refusal(url: str, status: int, data: bytes) -> ClientError:
     try:
         error = json.loads(data)["error"]
         return Refused(str(error["code"]), str(error["message"]), status, error.get("retry_ms"))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return Unreachable(f"{url}: what answers there is not a Ratoon node (HTTP {status})")

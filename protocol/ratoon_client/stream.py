@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 import msgpack
 
-from ratoon_client.errors import Refused, Unreachable, Untrue
+from ratoon_client.errors import ClientError, Refused, Unreachable, Untrue
 
 if TYPE_CHECKING:
     from ratoon_client.client import Client, Post
@@ -46,17 +46,22 @@ class Follower:
         self._newest_ms: int | None = None
 
     async def posts(self) -> AsyncIterator[Post]:
-        """New posts for ever, oldest first."""
+        """New posts for ever, oldest first. Raises `Refused` once every node refused for good."""
+        nodes, refused = self._client.nodes, set[str]()
         while True:
-            for node in self._client.nodes.in_order():
-                try:
-                    async for post in self._of(node):
-                        yield post
-                except (Unreachable, Refused, aiohttp.ClientError, OSError, TimeoutError) as error:
-                    if isinstance(error, Refused) and error.retry_ms is None:
-                        raise
-                self._client.nodes.failed(node)
-                break  # in the order as it is now: the node that failed comes last
+            node = nodes.in_order()[0]  # a node that failed comes last
+            try:
+                async for post in self._of(node):
+                    refused.clear()
+                    yield post
+            except Refused as error:
+                if error.retry_ms is None:
+                    refused.add(node)
+                if refused.issuperset(nodes.urls):
+                    raise
+            except (Unreachable, Untrue, aiohttp.ClientError, OSError, TimeoutError):
+                pass  # another one, or this one again in a while
+            nodes.failed(node)
             await self._pause()
 
     async def _pause(self) -> None:
@@ -91,7 +96,10 @@ class Follower:
         try:
             item = msgpack.unpackb(data)
             cursor = item["cursor"] if isinstance(item, dict) else item[0]
-            post = None if isinstance(item, dict) else await self._client.checked_post(item)
+            post = None
+            if not isinstance(item, dict):
+                author = author_of(self._topic, self._query)
+                post = await self._client.checked_post(item, author)
         except (Untrue, ValueError, LookupError, TypeError, msgpack.UnpackException):
             return None  # a lie is not given, and does not stop what is true
         if isinstance(cursor, int):
@@ -100,13 +108,21 @@ class Follower:
 
     def _noted(self, node: str, text: str) -> None:
         """Words of the node: an error ends the line, the rest moves the cursor at most."""
-        found = json.loads(text)
-        if "error" in found:
-            error = found["error"]
-            raise Refused(str(error["code"]), str(error["message"]), 400, error.get("retry_ms"))
-        cursor = found.get("cursor")
-        if isinstance(cursor, int):
-            self._cursors[node] = max(self._cursors[node], cursor)
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError):
+            found = None
+        match found:
+            case {"error": {"code": code, "message": words, "retry_ms": int() as retry_ms}}:
+                raise Refused(str(code), str(words), 400, retry_ms)
+            case {"error": {"code": code, "message": words}}:
+                raise Refused(str(code), str(words), 400, None)
+            case {"cursor": int() as cursor}:
+                self._cursors[node] = max(self._cursors[node], cursor)
+            case dict() if "error" not in found:
+                pass
+            case _:
+                raise Untrue(f"{node} says what no node says")
 
     async def _read_back(self, node: str) -> list[Post]:
         """What a node that was not asked before has and was not given yet, oldest first.
@@ -142,3 +158,13 @@ class Follower:
             self._given.popitem(last=False)
         self._newest_ms = max(self._newest_ms or 0, post.created_ms)
         return True
+
+
+def author_of(topic: str, query: Mapping[str, str | int | None]) -> bytes | None:
+    """Whose posts alone are in a topic of streams; None where it says nothing of that."""
+    if topic != "account":
+        return None
+    try:
+        return bytes.fromhex(str(query["account"]))
+    except (KeyError, ValueError):
+        raise ClientError("the topic account needs account, in hexadecimal") from None

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from ratoon_client.errors import ClientError, Untrue
+from ratoon_client.errors import ClientError, Refused, Untrue
 from ratoon_client.nodes import RECORDS_TYPE, Nodes
 from ratoon_protocol import bodies, keys, kinds, record
 from ratoon_protocol.errors import ProtocolError
@@ -75,7 +75,12 @@ class Verifier:
             raise Untrue(f"a record does not verify: {error.code.value}") from None
         if id_ is not None and found.id != id_:
             raise Untrue("another record than the one asked for")
-        status = await self._status(found)
+        try:
+            status = await self._status(found)
+        except Refused as error:
+            if error.status != 404:
+                raise
+            raise Untrue("nobody has the identity of its account") from None
         if status is not Status.LIVE:
             raise Untrue(f"its key does not speak for the account: {status.name.lower()}")
         return Checked(found, body)
@@ -92,6 +97,7 @@ class Verifier:
     async def _judge(self, known: _Known, found: Record) -> Status:
         header = found.header
         lane = header.kind_class.lane
+        fresh = found.id not in known.headers
         known.headers[found.id] = header
         if known.log.authority(header.key).limiting_tips(lane) and not known.walked:
             await self._gather_headers(known, header.account)
@@ -103,13 +109,17 @@ class Verifier:
         status = authority_status(known.log, found.id, header, reached)
         if not known.walked:
             known.headers.clear()
+        elif fresh:  # or a long stream keeps a header of every post
+            known.headers.pop(found.id, None)
         return status
 
     async def _gather_headers(self, known: _Known, account: bytes) -> None:
         """Headers of an account with a revoked key: what is valid is reached from its tips."""
         known.walked = True
         after: int | None = 0
-        while after is not None and len(known.headers) < WALKED_MAX:
+        asked = -1
+        while after is not None and after > asked and len(known.headers) < WALKED_MAX:
+            asked = after
             answer = await self._nodes.ask(
                 "GET",
                 f"/v1/accounts/{account.hex()}/records",
@@ -183,5 +193,7 @@ def _page(found: Any) -> tuple[list[bytes], int | None]:
     if not (isinstance(found, list) and len(found) == 2 and isinstance(found[0], list)):
         raise Untrue("a node answers with what is not a page of records")
     items, after = found
+    if not (after is None or type(after) is int):
+        raise Untrue("a node answers with what is no place to go on from")
     headers = [item[0] for item in items if isinstance(item, list) and item]
     return [one for one in headers if isinstance(one, bytes)], after if items else None
