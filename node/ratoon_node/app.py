@@ -91,25 +91,28 @@ class Node:
     async def peers_changed(self) -> None:
         """Whom the operator added is another list now: let them in, and vouch for them."""
         await self.roster.load()
-        await self.own.describe(self.description())
+        await self.own.describe(self.description(self.settings))
 
     async def take_settings(self, settings: Settings) -> None:
-        """Live by other settings from now on; only those that are live may differ."""
+        """Live by other settings from now on; only those that are live may differ.
+
+        Raises `NodeError` if the node cannot say now what it is: then nothing has changed.
+        """
+        await self.own.describe(self.description(settings))
         self.settings = settings
         self.registry.domain = settings.name_domain
         self.sessions.operators = settings.operator_accounts
-        await self.own.describe(self.description())
 
-    def description(self) -> Description:
-        """What this node's own record says."""
+    def description(self, settings: Settings) -> Description:
+        """What this node's own record says with these settings."""
         return Description(
-            name=self.settings.name,
-            addresses=self.settings.public_addresses,
-            provider=self.settings.provider,
-            country=self.settings.country,
-            network=self.settings.network,
+            name=settings.name,
+            addresses=settings.public_addresses,
+            provider=settings.provider,
+            country=settings.country,
+            network=settings.network,
             software=f"ratoon/{__version__}",
-            home_open=_HOME_OPEN[self.settings.registration],
+            home_open=_HOME_OPEN[settings.registration],
             admits=self.roster.added()[:VOUCHED_MAX],
         )
 

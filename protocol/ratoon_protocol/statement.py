@@ -133,7 +133,8 @@ def read_sign_in(network: bytes, data: bytes) -> tuple[bytes, SignIn]:
     return found.key, SignIn(*found.parts)
 
 
-_PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
+#: The port that an address without one means.
+PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
 _SCHEMES: Final[Mapping[str, str]] = {
     "ws": "http",
     "wss": "https",
@@ -152,7 +153,7 @@ def origin_of(address: str) -> str:
     if scheme is None or not host:
         return ""
     name = f"[{host}]" if ":" in host else host.lower()
-    return f"{scheme}://{name}" + (f":{port}" if port not in (None, _PORTS[scheme]) else "")
+    return f"{scheme}://{name}" + (f":{port}" if port not in (None, PORTS[scheme]) else "")
 
 
 def _outer(value: Value) -> tuple[bytes, bytes, bytes]:

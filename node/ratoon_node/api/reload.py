@@ -58,12 +58,13 @@ class Reloader:
     async def reload_policy(self) -> str:
         """Take the rules as they are in the file now. Raises `PolicyFileError`."""
         async with self._turn:
-            return await self._take_policy(self._node.settings)
+            return await self._take_policy(await self._read_policy(self._node.settings))
 
     async def reload(self) -> Reloaded:
         """Take settings and rules as they are now.
 
-        Raises `ConfigError` or `PolicyFileError`; then everything is as it was.
+        Raises `ConfigError`, `PolicyFileError`, or `NodeError` if the node cannot say now what it
+        is; then everything is as it was.
         """
         async with self._turn:
             tell_supervisor(*reloading())
@@ -71,8 +72,9 @@ class Reloader:
                 before = self._node.settings
                 live, restart = changes(before, self._fresh() if self._fresh else before)
                 settings = replace(before, **live)
-                version = await self._take_policy(settings)
+                policy = await self._read_policy(settings)
                 await self._node.take_settings(settings)
+                version = await self._take_policy(policy)
                 self.took(settings)
             finally:
                 tell_supervisor(READY)
@@ -91,14 +93,17 @@ class Reloader:
         else:
             log.info("reloaded", changed=done.changed, restart=done.restart, policy=done.policy)
 
-    async def _take_policy(self, settings: Settings) -> str:
+    async def _read_policy(self, settings: Settings) -> Policy:
         node = self._node
         entries = await node.db.read(_entries)
         try:
-            policy = await node.runtime.signatures.run(_parse, settings.policy_path, entries)
+            return await node.runtime.signatures.run(_parse, settings.policy_path, entries)
         except PolicyFileError:
             node.metrics.policy_reloads.labels("refused").inc()
             raise
+
+    async def _take_policy(self, policy: Policy) -> str:
+        node = self._node
         node.gate.policy = policy
         node.metrics.policy_reloads.labels("done").inc()
         await node.roster.load()

@@ -22,7 +22,7 @@ from ratoon_node.errors import NodeError
 from ratoon_node.ingest.sessions import SignedIn
 from ratoon_protocol.errors import Code
 from ratoon_protocol.limits import STATEMENT_BYTES_MAX
-from ratoon_protocol.statement import origin_of
+from ratoon_protocol.statement import PORTS, origin_of
 
 # Timelines that one account may mark: its home, lists, tags, conversations.
 MARKS_MAX = 256
@@ -250,28 +250,33 @@ def is_own(origins: frozenset[str], request: web.Request) -> Callable[[str], boo
     """Whether an origin names this node, for a client that came by `request`.
 
     That is a public address, an address of this very machine, or the one that the client's
-    connection ends at: whoever stands in between has another. What the client says in `Host` is
-    not believed, because the one in between would say it too.
+    connection ends at, port and all: whoever stands in between has another, and other ports of
+    this machine may be somebody else's. What the client says in `Host` is not believed, because
+    the one in between would say it too.
     """
     socket = request.transport.get_extra_info("sockname") if request.transport else None
-    here = str(socket[0]) if socket else ""
 
     def known(origin: str) -> bool:
         if origin != origin_of(origin) or not origin.startswith("http"):
             return False
-        return origin in origins or _is_here(urlsplit(origin).hostname or "", here)
+        return origin in origins or _is_here(origin, socket or ("", 0))
 
     return known
 
 
-def _is_here(host: str, here: str) -> bool:
+def _is_here(origin: str, socket: tuple[str, int]) -> bool:
+    parts = urlsplit(origin)
+    host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
     if host == "localhost":
         return True
     try:
         address = ipaddress.ip_address(host)
-        return address.is_loopback or address == ipaddress.ip_address(here)
+        if address.is_loopback:
+            return True
+        here = ipaddress.ip_address(socket[0])
     except ValueError:
         return False
+    return (address, port) == (getattr(here, "ipv4_mapped", None) or here, socket[1])
 
 
 def _view(found: SignedIn) -> SessionView:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from ratoon_node.api.sessions import is_own
 from ratoon_node.ingest import sessions as sessions_module
 from ratoon_node.ingest.sessions import IDLE_MS_MAX, SESSION_MS_MAX, Challenges
 from ratoon_node.store import sessions as stored
@@ -126,6 +129,28 @@ async def test_a_statement_for_somebody_else_is_refused(tmp_path: Path) -> None:
             assert (await enter(place, fresh._replace(origin=origin), key))[0] == 201, origin
 
 
+@pytest.mark.parametrize(
+    ("socket", "origin", "own"),
+    [
+        (("192.0.2.5", 7420), "http://192.0.2.5:7420", True),
+        (("192.0.2.5", 80), "http://192.0.2.5", True),
+        (("::ffff:192.0.2.5", 7420, 0, 0), "http://192.0.2.5:7420", True),
+        (("2001:db8::5", 7420, 0, 0), "http://[2001:db8::5]:7420", True),
+        (("192.0.2.5", 7420), "http://192.0.2.5:9999", False),  # whose port that is nobody knows
+        (("192.0.2.5", 7420), "http://192.0.2.6:7420", False),
+        ("/run/ratoon.sock", "http://192.0.2.5:7420", False),
+        ("/run/ratoon.sock", "http://127.0.0.1", True),
+        (None, "http://192.0.2.5", False),
+    ],
+)
+def test_where_a_connection_ends_is_an_address_of_the_node(
+    socket: Any, origin: str, own: bool
+) -> None:
+    transport = SimpleNamespace(get_extra_info=lambda name: socket)
+    request = SimpleNamespace(transport=transport)
+    assert is_own(frozenset(), request)(origin) is own  # type: ignore[arg-type]
+
+
 async def test_another_accounts_key_and_a_forged_signature(tmp_path: Path) -> None:
     async with site(tmp_path) as place:
         ann, bob = await member(place.node, 2), await member(place.node, 3)
@@ -200,7 +225,8 @@ def test_nonces_are_of_one_account_one_process_and_two_minutes() -> None:
     assert made.fits(ann, nonce)
     assert not made.fits(bob, nonce)
     assert not other.fits(ann, nonce)
-    assert not any(made.fits(ann, nonce[:at] + b"\xff" + nonce[at + 1 :]) for at in range(16))
+    flipped = [nonce[:at] + bytes([nonce[at] ^ 1]) + nonce[at + 1 :] for at in range(16)]
+    assert not any(made.fits(ann, one) for one in flipped)
     clock.ms = 120_000
     assert made.fits(ann, nonce)
     clock.ms = 121_000

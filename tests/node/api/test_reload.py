@@ -1,0 +1,42 @@
+"""Reloading: all of what is read takes effect, or nothing does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ratoon_node.api.reload import Reloader
+from ratoon_node.config import Settings
+from ratoon_node.errors import NodeError
+from tests.node.api.site import site
+
+
+@pytest.mark.parametrize("sound", [False, True])
+async def test_a_node_that_may_not_say_what_it_is_takes_nothing(
+    tmp_path: Path, sound: bool
+) -> None:
+    policy = tmp_path / "policy.toml"
+    async with site(tmp_path) as place:
+        node = place.node
+        took: list[Settings] = []
+        before = (node.settings, node.registry.domain, node.gate.policy.version)
+        policy.write_text(
+            '[[rule]]\nid = "a"\nwhen = { word = ["b"] }\nthen = "hold"\nreason = "spam"\n'
+        )
+        wanted = replace(node.settings, name="Another", domain="other.example")
+        reloader = Reloader(node, lambda: wanted)
+        reloader.took = took.append
+        node.own.clock_sound = lambda: sound
+        if sound:
+            done = await reloader.reload()
+            assert (node.settings, node.registry.domain) == (wanted, "other.example")
+            assert node.gate.policy.version == done.policy != before[2]
+            assert took == [wanted]
+        else:
+            with pytest.raises(NodeError) as refused:
+                await reloader.reload()
+            assert refused.value.code == "clock"
+            assert (node.settings, node.registry.domain, node.gate.policy.version) == before
+            assert not took
