@@ -122,6 +122,7 @@ async def running(
     transport = SocketTransport(private=True)
     node = assemble(chosen, runtime(clock, rng), db, keys, Policy.parse(policy.encode()), transport)
     await node.start()
+    await node.sets.loaded.wait()
     try:
         yield node
     finally:

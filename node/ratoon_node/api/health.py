@@ -44,11 +44,14 @@ class Alive(msgspec.Struct):
 
 
 class Checks(msgspec.Struct):
-    """What must hold for the node to serve; each is `ok` or `failed`."""
+    """What must hold for the node to serve; each is `ok` or `failed`. While the sets that nodes
+    compare are `loading`, some seconds after a start, people are served and links wait.
+    """
 
     store: State
     disk: State
     running: State
+    sets: Literal["ok", "loading"]
 
 
 class Ready(msgspec.Struct):
@@ -65,7 +68,7 @@ class Health:
         self._services = services
         self._turn = asyncio.Lock()
         self._looked_ms: int | None = None
-        self._checks = Checks("failed", "failed", "failed")
+        self._checks = Checks("failed", "failed", "failed", "loading")
         self._text = b""
         self._counted_ms: int | None = None
 
@@ -117,6 +120,7 @@ class Health:
                 self._checks.disk = self._disk_state()
                 self._looked_ms = self._now_ms()
         self._checks.running = "failed" if self._services.node.stopping else "ok"
+        self._checks.sets = "ok" if self._services.node.sets.loaded.is_set() else "loading"
         checks = self._checks
         ready = {checks.store, checks.disk, checks.running} == {"ok"}
         return answer(Ready(ready, checks), 200 if ready else 503)

@@ -13,7 +13,9 @@ from ratoon_node.api.answers import answer
 from ratoon_node.api.ports import Services
 from ratoon_node.api.route import Example, Route
 from ratoon_node.api.types import Count, Id, Limit, Ms, Position
+from ratoon_node.errors import NodeError
 from ratoon_node.store import listed
+from ratoon_protocol.errors import Code
 from ratoon_protocol.introduction import Side
 from ratoon_protocol.limits import VERSION
 
@@ -141,6 +143,7 @@ class Peers:
                 "Links, and count and fingerprint of each scope.",
                 "node",
                 answer=Replication,
+                codes=(Code.BUSY,),
             ),
         ]
 
@@ -163,6 +166,8 @@ class Peers:
     async def replication(self, request: web.Request) -> web.Response:
         """Links, and count and fingerprint of every scope: equal ones hold equal records."""
         node = self._services.node
+        if not node.sets.loaded.is_set():
+            raise NodeError(Code.BUSY, retry_ms=1000)
         links = [
             LinkView(
                 account.hex(),
@@ -197,7 +202,11 @@ async def node_view(services: Services) -> NodeView:
         horizon_days=settings.horizon_days,
         policy=node.gate.policy.version,
         rules=[RuleView(rule.id, rule.then.word, rule.reason) for rule in node.gate.policy.rules],
-        records=sum(count for count, _ in node.sets.state().values()),
+        records=(
+            sum(count for count, _ in node.sets.state().values())
+            if node.sets.loaded.is_set()
+            else sizes.records
+        ),
         accounts=sizes.accounts,
         peers=len(node.hub.neighbours),
         now_ms=node.runtime.clock.now_ms(),

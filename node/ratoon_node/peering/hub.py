@@ -289,6 +289,7 @@ class Hub:
             await self._roster.load()
         records = [*(record.encode() for record in event.identity), event.node.encode()]
         await self._gate.submit(records, Origin(Way.LINK, node))
+        await self._sets.loaded.wait()
         counts = self._sets.state()
         head = await self._db.read(lambda db: read.account(db, self._own.account))
         link.admitted = self._gate.admission.nodes

@@ -25,6 +25,8 @@ from ratoon_protocol.reconcile import Index, Window
 PUBLIC_SCOPES = (Scope.LOG, Scope.STATE, Scope.WINDOW)
 # Accounts that come in or go out one by one; for more the whole store is read.
 ACCOUNTS_TURNED_MAX = 1000
+# Headers between the store and an index: all at once they would take more than the index itself.
+LOADED_AT_ONCE = 50_000
 # Indexes kept for peers that admit other nodes than this one does.
 OTHER_VIEWS_MAX = 4
 
@@ -79,12 +81,16 @@ def load_view(db: sqlite3.Connection, nodes: frozenset[bytes]) -> View:
     chosen = None if whole else [numbers[account] for account in view.accounts]
     items: dict[Scope, list[tuple[int, bytes]]] = {scope: [] for scope in PUBLIC_SCOPES}
     scopes: dict[int, Scope] = {}
-    for member in read.members(db, chosen):
-        scope = scopes.get(member.kind)
+    for kind, created_ms, id_ in read.members(db, chosen):
+        scope = scopes.get(kind)
         if scope is None:
-            scope = scopes[member.kind] = kind_class(member.kind).scope
+            scope = scopes[kind] = kind_class(kind).scope
         if scope in items:
-            items[scope].append((seconds(member.created_ms), member.id))
+            found = items[scope]
+            found.append((seconds(created_ms), id_))
+            if len(found) == LOADED_AT_ONCE:
+                view.indexes[scope].bulk(found)
+                found.clear()
     for scope, found in items.items():
         view.indexes[scope].bulk(found)
     return view
@@ -112,12 +118,18 @@ class Sets:
         self._own = View()
         self._others: OrderedDict[frozenset[bytes], View] = OrderedDict()
         self._loading = asyncio.Lock()
+        #: Set once everything is read: links wait for it, and nobody else does.
+        self.loaded = asyncio.Event()
 
-    async def start(self, nodes: Iterable[bytes]) -> None:
-        """Load from the store and follow the journal from there."""
+    def start(self, nodes: Iterable[bytes]) -> None:
+        """Load from the store, which takes seconds, and follow the journal from there."""
         changes = self._fanout.subscribe()
-        await self._load(frozenset(nodes))
-        self._spawn(self._follow(changes), "sets.follow")
+        self._spawn(self._run(frozenset(nodes), changes), "sets.follow")
+
+    async def _run(self, nodes: frozenset[bytes], changes: Subscription) -> None:
+        await self._load(nodes)
+        self.loaded.set()
+        await self._follow(changes)
 
     async def admit(self, nodes: Iterable[bytes]) -> None:
         """Other nodes are admitted now: the accounts they stand for come in or go out.
@@ -125,6 +137,7 @@ class Sets:
         A stranger that links stands for few, and must not make this node read its whole store.
         """
         admitted = frozenset(nodes)
+        await self.loaded.wait()
         turned = sorted(admitted ^ self._nodes)
         accounts = await self._db.read(partial(_stood_for, nodes=turned))
         if len(accounts) > ACCOUNTS_TURNED_MAX:
@@ -145,6 +158,7 @@ class Sets:
 
     async def window(self, scope: Scope, nodes: Iterable[bytes], since_ms: int) -> Window:
         """The set of a scope over what `nodes` and this node admit, from `since_ms` on."""
+        await self.loaded.wait()
         common = self._nodes & frozenset(nodes)
         since_s = max(0, seconds(since_ms)) if since_ms else 0
         return Window((await self._view(common)).indexes[scope], since_s)
@@ -164,6 +178,7 @@ class Sets:
 
     async def account(self, account: bytes, nodes: Iterable[bytes]) -> Window:
         """All public headers of one account, if both this node and `nodes` carry it."""
+        await self.loaded.wait()
         common = self._nodes & frozenset(nodes)
 
         def load(db: sqlite3.Connection) -> Index:
@@ -183,7 +198,7 @@ class Sets:
         return self._nodes
 
     def state(self) -> dict[Scope, tuple[int, bytes]]:
-        """Count and fingerprint of every public scope, as this node admits."""
+        """Count and fingerprint of every public scope, as this node admits; once it is loaded."""
         return {scope: (len(index), index.digest()) for scope, index in self._own.indexes.items()}
 
     async def _view(self, nodes: frozenset[bytes]) -> View:

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from ratoon_node.api.health import LOOK_MS
 from ratoon_node.api.route import Route
+from ratoon_protocol.kinds import Scope
 from tests.node.api.site import TOKEN, Site, site
 
 
@@ -35,8 +36,24 @@ def movable_monotonic(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_node_that_serves_says_so(tmp_path: Path) -> None:
     async with site(tmp_path) as place:
         assert await place.get("/livez") == (200, {"ok": True})
-        checks = {"store": "ok", "disk": "ok", "running": "ok"}
+        checks = {"store": "ok", "disk": "ok", "running": "ok", "sets": "ok"}
         assert await ready(place) == (200, {"ready": True, "checks": checks})
+
+
+async def test_people_are_served_while_the_sets_are_read(tmp_path: Path) -> None:
+    async with site(tmp_path) as place:
+        records = (await place.get("/v1/node"))[1]["records"]
+        place.node.sets.loaded.clear()
+        status, body = await ready(place)
+        assert (status, body["ready"], body["checks"]["sets"]) == (200, True, "loading")
+        assert (await place.get("/v1/replication"))[0] == 503
+        assert (await place.get("/v1/node"))[1]["records"] == records > 0
+        waiting = asyncio.ensure_future(place.node.sets.window(Scope.LOG, (), 0))
+        await asyncio.sleep(0)
+        assert not waiting.done(), "a link waits"
+        place.node.sets.loaded.set()
+        await waiting
+        assert (await place.get("/v1/replication"))[0] == 200
 
 
 async def test_it_says_what_is_not_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
