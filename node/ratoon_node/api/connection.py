@@ -12,6 +12,9 @@ from ratoon_node.api.answers import failure
 from ratoon_node.errors import NodeError
 from ratoon_protocol.errors import Code
 
+#: What answers say of the program: its name, and no version for whoever looks for old ones.
+SERVER = "ratoon"
+
 log = structlog.get_logger()
 
 
@@ -38,6 +41,7 @@ class Connection(RequestHandler):
         else:
             error = NodeError(Code.BAD_REQUEST, safe="This is not HTTP.")
         response = failure(error, status)
+        response.headers["Server"] = SERVER
         response.force_close()
         return response
 

@@ -12,12 +12,13 @@ and caught up from the last cursor: nothing is lost, and what waits is bounded.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
 from functools import partial
 from typing import Any, Literal
 
 import msgpack
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 from ratoon_node.api import asked, batch
 from ratoon_node.api.access import token_of
@@ -208,13 +209,25 @@ class _Stream:
             tell = self._tell_json if wanted.json else self._tell_packed
             sent = partial(asked.sent, self._request, self._services)
             reader = Reader(self._services, topic, wanted.since, tell, self._say, sent)
-            self._reader = self._spawn(reader.run())
+            self._reader = self._spawn(self._read(reader))
         elif wanted.subscribe == "notifications":
             token = wanted.token or token_of(self._request)
             told = NoticeReader(
                 self._services, token, wanted.since, lambda _, text: self._say(text), self._say
             )
-            self._reader = self._spawn(told.run())
+            self._reader = self._spawn(self._read(told))
+
+    async def _read(self, reader: Reader | NoticeReader) -> None:
+        """Read for ever. Whoever is sent nothing more is told so, and goes on from their cursor:
+        a stream that is open and silent would lose what came.
+        """
+        try:
+            await reader.run()
+        except Exception:
+            words = Code.INTERNAL.value.encode()
+            with contextlib.suppress(ConnectionError):
+                await self._socket.close(code=WSCloseCode.INTERNAL_ERROR, message=words)
+            raise
 
     async def _tell_json(self, message: Message) -> None:
         await self._say(as_json(message))

@@ -127,4 +127,5 @@ async def test_what_is_not_http_is_answered_in_the_one_shape(
         told = json.loads(body)
         assert (found, told["error"]["code"], set(told)) == (status, code, {"error"})
         assert headers["Content-Type"] == "application/json"
+        assert headers["Server"] == "ratoon"
         assert (await place.get("/v1/node"))[0] == 200

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 
 import msgpack
-from aiohttp import ClientWebSocketResponse
+from aiohttp import ClientWebSocketResponse, WSCloseCode, WSMsgType
 
 from ratoon_protocol import kinds
 from ratoon_protocol.record import decode_record
@@ -110,6 +111,19 @@ async def test_what_is_hidden_is_not_streamed(tmp_path: Path) -> None:
             await socket.send_str('{"subscribe": "network", "since": 0}')
             await place.publish(ben.post("after"), ann.post("seen"))
             assert (await heard(socket))[1] == "seen"
+
+
+async def test_a_stream_that_can_tell_no_more_ends(tmp_path: Path, monkeypatch) -> None:
+    async def broken(*_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    async with site(tmp_path) as place, place.http.ws_connect(place.url + "/v1/stream") as socket:
+        with monkeypatch.context() as patch:
+            patch.setattr(place.node.db, "read", broken)
+            await socket.send_str('{"subscribe": "network"}')
+            message = await socket.receive()
+        assert (message.type, message.data) == (WSMsgType.CLOSE, WSCloseCode.INTERNAL_ERROR)
+        assert message.extra == "internal"
 
 
 async def test_streams_are_bounded(tmp_path: Path) -> None:
