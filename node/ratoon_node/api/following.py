@@ -4,7 +4,7 @@ the feed; and how what is told is spelt.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Annotated, Literal
 
@@ -22,6 +22,9 @@ from ratoon_node.timeline.feed import Follower, Message
 from ratoon_node.timeline.topics import Authors, Listed, Network, Thread, Topic
 from ratoon_protocol.errors import Code
 from ratoon_protocol.limits import TAG_BYTES_MAX
+
+# What waited longer for its client is read anew: a block made meanwhile hides it.
+SEEN_MS_MAX = 1000
 
 Slot = Annotated[
     str,
@@ -138,11 +141,14 @@ class Reader:
             while True:
                 await self._catch_up(follower)
                 while (message := await follower.next()) is not None:
+                    if self._is_old(message):
+                        follower.clear()  # all of it is in the store, as it is now
+                        break
                     await self._tell(message)
                     self._sent_now(1)
                 if follower.stale:
                     await self._join(follower)
-                else:
+                elif message is None:
                     metrics.streams_cut.inc()
                     await self._note(to_json(Notice(True)))
         finally:
@@ -176,13 +182,28 @@ class Reader:
             step = await self._services.sight.read(look)
             if step.lost:
                 await self._note(to_json(Notice(True, self._sent)))
-            for message in step.messages:
-                await self._tell(message, caught_up=True)
-            self._sent = max(self._sent, step.upto)
-            more = step.more
+            if await self._tell_all(step.messages):
+                self._sent = max(self._sent, step.upto)
+                more = step.more
             wait_ms = self._sent_now(len(step.messages))
             if more and wait_ms:
                 await node.runtime.clock.sleep_ms(wait_ms)
+
+    async def _tell_all(self, messages: Sequence[Message]) -> bool:
+        """Send what was read; False if the client takes so long over it that it is old by now:
+        then the rest is to be read anew.
+        """
+        before = self._sent
+        for message in messages:
+            if self._sent > before and self._is_old(message):
+                return False
+            await self._tell(message, caught_up=True)
+        return True
+
+    def _is_old(self, message: Message) -> bool:
+        """Whether a block or a delete may have come since it was seen that it may be read."""
+        now_ms = self._services.node.runtime.clock.now_ms()
+        return now_ms - message.seen_ms > SEEN_MS_MAX
 
     async def _tell(self, message: Message, caught_up: bool = False) -> None:
         """Send one message, unless that was done while catching up."""

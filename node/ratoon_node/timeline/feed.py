@@ -58,17 +58,30 @@ class Message:
     """Something to tell: a record that can be read now (new, or in other words), or ids of records
     of an account that no longer can.
 
-    `cursor` is the journal line that led to it. With `wide` it also goes to whoever asked for more
+    `cursor` is the journal line that led to it; `seen_ms` when it was seen that it may be read.
+    With `wide` it also goes to whoever asked for more
     than accounts: of what is gone nobody knows any more which tags and threads it had. `json` and
     `packed` are what a layer above made of it, once for everybody.
     """
 
-    __slots__ = ("account", "cursor", "gone", "item", "json", "keys", "packed", "size", "wide")
+    __slots__ = (
+        "account",
+        "cursor",
+        "gone",
+        "item",
+        "json",
+        "keys",
+        "packed",
+        "seen_ms",
+        "size",
+        "wide",
+    )
 
     def __init__(
         self,
         cursor: int,
         account: bytes,
+        seen_ms: int,
         item: Item | None = None,
         gone: Sequence[bytes] = (),
         keys: Sequence[Key] = (),
@@ -76,6 +89,7 @@ class Message:
     ) -> None:
         self.cursor = cursor
         self.account = account
+        self.seen_ms = seen_ms
         self.item = item
         self.gone = tuple(gone)
         self.keys = keys
@@ -288,13 +302,14 @@ def told(
                 lost.setdefault(found.account, {})[id_] = line.position
     for account, ids in lost.items():
         keys = (account_key(account),)
-        messages.append(Message(max(ids.values()), account, gone=list(ids), keys=keys, wide=True))
+        at, now_ms = max(ids.values()), viewer.now_ms
+        messages.append(Message(at, account, now_ms, gone=list(ids), keys=keys, wide=True))
     return sorted(messages, key=lambda message: message.cursor)
 
 
 def _of_item(viewer: Viewer, item: Item, line: Changed, node: bytes) -> list[Message]:
     """A readable record to those who may hear of it; if it left public places, to those too."""
-    account, at = item.account, line.position
+    account, at, now_ms = item.account, line.position, viewer.now_ms
     own = [account_key(account)]
     public = [NETWORK]
     known = viewer.known(account)
@@ -304,8 +319,8 @@ def _of_item(viewer: Viewer, item: Item, line: Changed, node: bytes) -> list[Mes
         own += map(thread_key, dict.fromkeys((item.id, item.body.get("root", item.id))))
         public += map(tag_key, dict.fromkeys(map(fold.tag, bodies.tags(kinds.POST, item.body))))
     if item.verdict < PUBLIC_HIDDEN_FROM:
-        return [Message(at, account, item, keys=[*own, *public])]
-    limited = [Message(at, account, item, keys=own)]
+        return [Message(at, account, now_ms, item, keys=[*own, *public])]
+    limited = [Message(at, account, now_ms, item, keys=own)]
     if line.what == What.STATUS:
-        limited.append(Message(at, account, gone=[item.id], keys=public))
+        limited.append(Message(at, account, now_ms, gone=[item.id], keys=public))
     return limited

@@ -212,7 +212,8 @@ def catch_up(
     found, following = walk.take(viewer, places, STEP_RECORDS, topic.in_public)
     upto = max(since, end) if following is None else following
     changed, lost = _changed(db, viewer, keys, since, upto, node)
-    new = [Message(place.position, item.account, item) for place, item in found]
+    now_ms = viewer.now_ms
+    new = [Message(place.position, item.account, now_ms, item) for place, item in found]
     return Step([*changed, *new], upto, following is not None, lost)
 
 

@@ -228,7 +228,7 @@ async def test_what_waits_for_all_followers_together_is_bounded(
         for follower in followers:
             feed.follow(follower, [feeds.NETWORK])
         for at in range(50):
-            message = Message(at, ann.account, gone=[b"i" * 32] * 10, keys=[feeds.NETWORK])
+            message = Message(at, ann.account, 0, gone=[b"i" * 32] * 10, keys=[feeds.NETWORK])
             for follower in followers:
                 follower.offer(message)
             assert feed.waiting.bytes <= 10_000

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
+from ratoon_node.api.following import SEEN_MS_MAX, Reader
+from ratoon_node.api.ports import Services
+from ratoon_node.api.rate import Room, allowances
 from ratoon_node.store import circles, schema
+from ratoon_node.store.read import journal_end
+from ratoon_node.timeline.feed import NETWORK, Feed, Message
+from ratoon_node.timeline.topics import Network
+from ratoon_node.timeline.visibility import Sight
 from ratoon_protocol import kinds
-from tests.node.api.site import site
+from tests.node.api.site import Site, site
 from tests.node.api.test_following import subscribed, told
+from tests.node.peering.meeting import until
 
 
 async def test_an_edit_of_somebody_elses_post_is_not_told_to_their_readers(tmp_path: Path) -> None:
@@ -66,3 +79,73 @@ async def test_a_profile_that_links_where_nobody_may_go_is_not_shown(tmp_path: P
         _, view = await place.get(path)
         assert view["code"] == "stored"
         assert "profile" not in view, "the record is hidden, so its words are"
+
+
+class Slow:
+    """A client that takes its time over the first message, on a stream of the network."""
+
+    def __init__(self, place: Site) -> None:
+        node = place.node
+        sight = Sight(node.db, node.runtime.clock, lambda: node.gate.policy)
+        feed = Feed(node.db, node.fanout, sight, node.own.account)
+        self.services = Services(node, sight, feed, allowances(node.settings), Room(1), "")
+        self.heard: list[str] = []
+        self.some = asyncio.Event()
+        self.goes_on = asyncio.Event()
+
+    async def tell(self, message: Message) -> None:
+        self.heard.append(message.item.body["text"] if message.item is not None else "gone")
+        self.some.set()
+        await self.goes_on.wait()
+
+    async def note(self, words: bytes) -> None:
+        raise AssertionError("nothing was missed")
+
+    def sent(self, records: int) -> int:
+        return 0
+
+    @asynccontextmanager
+    async def reading(self, since: int | None = None) -> AsyncIterator[None]:
+        feed = self.services.feed
+        await feed.start()
+        reader = Reader(self.services, Network(), since, self.tell, self.note, self.sent)
+        tasks = [asyncio.ensure_future(work) for work in (feed.run(), reader.run())]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    async def until(self, text: str) -> None:
+        async with asyncio.timeout(20):
+            while text not in self.heard:
+                self.some.clear()
+                await self.some.wait()
+
+
+@pytest.mark.parametrize("live", [True, False])
+async def test_what_waits_for_a_slow_client_is_looked_at_again(tmp_path: Path, live: bool) -> None:
+    async with site(tmp_path) as place:
+        ann, ben = [await place.resident(seed) for seed in (2, 3)]
+        said = [ann.post("first"), ben.post("a threat"), ann.post("a mistake"), ann.post("last")]
+        if not live:
+            await place.publish(*said)
+        client = Slow(place)
+        async with client.reading(None if live else 0):
+            if live:
+                await until(lambda: NETWORK in client.services.feed._followers)
+                await place.publish(*said)
+            await client.until("first")
+            if live:
+                end = await place.node.db.read(journal_end)
+                await until(lambda: client.services.feed.position >= end)
+            entry = {"subject": "account", "entity": ben.account.hex(), "verdict": "hold"}
+            status, _ = await place.operate("POST", "/blocks", {**entry, "reason": "threat"})
+            assert status == 201
+            await place.publish(ann.sign(kinds.DELETE, {"ids": [said[2].id]}))
+            place.clock.offset_ms += SEEN_MS_MAX + 1000
+            client.goes_on.set()
+            await client.until("last")
+        assert not {"a threat", "a mistake"} & set(client.heard)
+        assert client.heard.count("first") == 1
