@@ -134,12 +134,12 @@ async def test_what_waits_for_a_slow_client_is_looked_at_again(tmp_path: Path, l
         client = Slow(place)
         async with client.reading(None if live else 0):
             if live:
-                await until(lambda: NETWORK in client.services.feed._followers)
+                await until(lambda: NETWORK in client.services.feed._followers, place.node)
                 await place.publish(*said)
             await client.until("first")
             if live:
                 end = await place.node.db.read(journal_end)
-                await until(lambda: client.services.feed.position >= end)
+                await until(lambda: client.services.feed.position >= end, place.node)
             entry = {"subject": "account", "entity": ben.account.hex(), "verdict": "hold"}
             status, _ = await place.operate("POST", "/blocks", {**entry, "reason": "threat"})
             assert status == 201
