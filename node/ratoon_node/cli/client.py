@@ -7,7 +7,7 @@ import json
 import socket
 import ssl
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import urlencode, urlsplit
@@ -125,8 +125,11 @@ class Client:
         headers: Mapping[str, str] | None = None,
         query: Mapping[str, str | int | None] | None = None,
         wait_s: float = 0,
+        also: Collection[int] = (),
     ) -> Answer:
-        """One request; `wait_s` is added to the time the node has. Raises as `get`."""
+        """One request; `wait_s` is added to the time the node has. Raises as `get`, but not for a
+        status that is in `also`.
+        """
         given = {name: value for name, value in (query or {}).items() if value is not None}
         parts = urlsplit(self.url)
         target = parts.path.rstrip("/") + path + ("?" + urlencode(given) if given else "")
@@ -149,7 +152,7 @@ class Client:
             except (OSError, http.client.HTTPException) as error:
                 self.close()
                 self._unreachable(error)
-        if found.status >= 400:
+        if found.status >= 400 and found.status not in also:
             raise _refusal(found)
         return found
 

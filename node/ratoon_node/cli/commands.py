@@ -19,6 +19,7 @@ from ratoon_node.cli import (
     completion,
     conformance,
     demo,
+    doctor,
     lists,
     node,
     operator,
@@ -56,6 +57,7 @@ reading.register(app)
 app.add_typer(account.group, name="account")
 operator.register(app)
 bundles.register(app)
+doctor.register(app)
 demo.register(app)
 seed.register(app)
 completion.register(app)
