@@ -149,6 +149,7 @@ class Registry:
         now_ms = self._clock.now_ms()
         await write(self._db, lambda db: names.note_finding(db, asked, verified, now_ms, next_ms))
 
-    async def put_off(self, asked: list[Due], next_ms: int) -> None:
-        """Ask for these later."""
-        await write(self._db, lambda db: names.put_off(db, asked, next_ms))
+    async def put_off(self, turns: list[tuple[Due, int]]) -> None:
+        """Ask for each of these later, at its time."""
+        if turns:
+            await write(self._db, lambda db: names.put_off(db, turns))

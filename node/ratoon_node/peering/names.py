@@ -30,7 +30,8 @@ from ratoon_protocol.limits import DAY_MS
 
 # Between two looks at what is due.
 ROUND_MS = 5000
-# Handles of one round, asked side by side.
+# Handles looked at in one round, and those of them asked side by side.
+DUE_MAX = 256
 CHECKS_AT_ONCE_MAX = 8
 # Until a good finding is checked again: well before it is no longer believed.
 RECHECK_MS = DAY_MS
@@ -107,24 +108,43 @@ class Names:
         while True:
             await self._clock.sleep_ms(ROUND_MS)
             try:
-                await self.check_due()
+                while await self.check_due():
+                    pass
             except NodeError as error:  # the store cannot write now
                 log.info("names_wait", code=error.code.value)
 
     async def check_due(self) -> int:
-        """Check what is due, one round; the number of handles looked at."""
+        """Check what is due, one round; the number of handles that were due and no longer are.
+
+        Of each domain one is asked and the others get turns: whoever lists a thousand handles of
+        one domain waits for it by themselves, and nobody else with them.
+        """
         now_ms = self._clock.now_ms()
-        found = await self._db.read(lambda db: names.due(db, now_ms, CHECKS_AT_ONCE_MAX))
-        if found:
-            await asyncio.gather(*map(self._check, found))
-        return len(found)
+        found = await self._db.read(lambda db: names.due(db, now_ms, DUE_MAX))
+        asked: list[Due] = []
+        later: dict[str, list[Due]] = {}
+        for one in found:
+            domain = one.handle.rpartition("@")[2]
+            if domain not in later and len(asked) < CHECKS_AT_ONCE_MAX and self._may_ask(domain):
+                asked.append(one)
+            elif domain == self.domain or not self._asked_lately(domain):
+                continue  # the next round asks it
+            else:
+                later.setdefault(domain, []).append(one)
+        await self._registry.put_off(
+            [
+                (one, now_ms + turn * DOMAIN_PAUSE_MS)
+                for waiting in later.values()
+                for turn, one in enumerate(waiting, 1)
+            ]
+        )
+        if asked:
+            await asyncio.gather(*map(self._check, asked))
+        return len(asked) + sum(map(len, later.values()))
 
     async def _check(self, asked: Due) -> None:
         handle = parse_handle(asked.handle)
         assert handle is not None, "checked when the operation came in"
-        if not self._may_ask(handle.domain):
-            await self._registry.put_off([asked], self._clock.now_ms() + DOMAIN_PAUSE_MS)
-            return
         try:
             verified: bool | None = await self._ask(handle) == asked.id
         except NodeError:
@@ -138,16 +158,19 @@ class Names:
 
     def _may_ask(self, domain: str) -> bool:
         """Whether a domain was left alone long enough; if so, it is being asked now."""
-        now_ms = self._clock.monotonic_ms()
         if domain == self.domain:
             return True
-        if now_ms - self._asked_ms.get(domain, -DOMAIN_PAUSE_MS) < DOMAIN_PAUSE_MS:
+        if self._asked_lately(domain):
             return False
-        self._asked_ms[domain] = now_ms
+        self._asked_ms[domain] = self._clock.monotonic_ms()
         self._asked_ms.move_to_end(domain)
         if len(self._asked_ms) > DOMAINS_MAX:
             self._asked_ms.popitem(last=False)
         return True
+
+    def _asked_lately(self, domain: str) -> bool:
+        now_ms = self._clock.monotonic_ms()
+        return now_ms - self._asked_ms.get(domain, now_ms - DOMAIN_PAUSE_MS) < DOMAIN_PAUSE_MS
 
     async def _ask(self, handle: Handle) -> bytes | None:
         if handle.domain == self.domain:

@@ -97,11 +97,11 @@ def due(db: sqlite3.Connection, now_ms: int, limit: int) -> list[Due]:
     return [Due(*row) for row in found]
 
 
-def put_off(db: sqlite3.Connection, asked: Iterable[Due], next_ms: int) -> None:
-    """Not now: come back later."""
+def put_off(db: sqlite3.Connection, turns: Iterable[tuple[Due, int]]) -> None:
+    """Not now: come back for each at its time."""
     db.executemany(
         "UPDATE handle SET next_ms = ? WHERE account = ? AND handle = ?",
-        [(next_ms, one.account, one.handle) for one in asked],
+        [(next_ms, one.account, one.handle) for one, next_ms in turns],
     )
 
 
