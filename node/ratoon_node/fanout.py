@@ -15,8 +15,11 @@ from ratoon_protocol.record import Record
 
 # Commits a subscriber may lag behind before it has to catch up from the journal.
 COMMITS_WAITING_MAX = 256
-# Payload bytes that those commits may hold in memory.
+# Bytes that those commits may hold in memory.
 BYTES_WAITING_MAX = 32 * 1024 * 1024
+# A change with its ids; and a record with its header, read and unread, beside its payload.
+CHANGE_BYTES = 400
+RECORD_BYTES = 1500
 
 
 class Committed(NamedTuple):
@@ -27,8 +30,9 @@ class Committed(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Bytes of the payloads."""
-        return sum(len(record.payload or b"") for record in self.records.values())
+        """Bytes of memory, about."""
+        payloads = sum(len(record.payload or b"") for record in self.records.values())
+        return payloads + CHANGE_BYTES * len(self.changes) + RECORD_BYTES * len(self.records)
 
 
 class Subscription:
@@ -43,8 +47,8 @@ class Subscription:
 
     def offer(self, commit: Committed, size: int) -> None:
         """Append a commit of `size` bytes, or drop all that wait when the reader is too slow."""
-        full = len(self._queue) >= self._waiting_max or self._bytes > BYTES_WAITING_MAX
-        if full:
+        large = bool(self._queue) and self._bytes + size > BYTES_WAITING_MAX
+        if large or len(self._queue) >= self._waiting_max:
             self._queue.clear()
             self._bytes = 0
             self.missed = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -20,8 +21,8 @@ from ratoon_node.store.db import Db
 from ratoon_node.telemetry import Metrics
 from ratoon_node.timeline.digest import Digest
 from ratoon_node.timeline.feed import Feed
-from ratoon_node.timeline.trends import Trends
 from ratoon_node.timeline.notices import Bells
+from ratoon_node.timeline.trends import Trends
 from ratoon_node.timeline.visibility import Sight
 from ratoon_protocol.introduction import Side
 from ratoon_protocol.kinds import Scope
@@ -144,6 +145,11 @@ class ReceiptsLike(Protocol):
 
 class SetsLike(Protocol):
     """The sets that nodes compare."""
+
+    @property
+    def loaded(self) -> asyncio.Event:
+        """Set once everything is read."""
+        ...
 
     def state(self) -> Mapping[Scope, tuple[int, bytes]]:
         """Count and fingerprint of every public scope."""

@@ -68,17 +68,6 @@ def edited_by(db: sqlite3.Connection, edit: int) -> list[Taken]:
     return [_taken(fields) for fields in found]
 
 
-def edit_of(db: sqlite3.Connection, post: Row) -> Taken | None:
-    """The live edit of a post by its own account."""
-    sql = _TAKEN.format(from_="pointer CROSS JOIN record ON record.n = pointer.record")
-    found = db.execute(
-        f"{sql} WHERE pointer.account = ? AND pointer.kind = ? AND pointer.target = ?"
-        " ORDER BY pointer.created_ms DESC, record.id DESC LIMIT 1",
-        (post.account, kinds.EDIT, post.id),
-    ).fetchone()
-    return _taken(found) if found else None
-
-
 def position(db: sqlite3.Connection) -> int:
     """The last journal line that is in the derived tables."""
     found = db.execute("SELECT n FROM position WHERE consumer = ?", (_CONSUMER,)).fetchone()

@@ -21,7 +21,7 @@ import structlog
 
 from ratoon_node.fanout import Fanout
 from ratoon_node.runtime import Clock, Spawn
-from ratoon_node.store import digested, read
+from ratoon_node.store import digested, listed, read
 from ratoon_node.store.db import Db
 from ratoon_node.store.digested import Taken
 from ratoon_node.store.read import Line
@@ -30,10 +30,15 @@ from ratoon_protocol import compose, kinds, record
 from ratoon_protocol.errors import ProtocolError
 from ratoon_protocol.record import Body
 
-# Journal lines of one transaction: about 20 ms of the writer, which publishing waits for.
-SLICE_LINES = 250
-# Between two slices publishing goes first; and what comes within this time is one slice.
-PAUSE_MS = 20
+# Journal lines of one transaction while somebody publishes: about 10 ms of the writer, which
+# publishing waits for; and the pause after each, in which it goes first.
+SLICE_LINES = 100
+PAUSE_MS = 10
+# Lines of one transaction while nobody does, without pauses: who comes then waits 50 ms once.
+QUIET_SLICE_LINES = 500
+# Nobody publishes if nothing was committed for so long.
+QUIET_MS = 1000
+# What comes within this time is one slice.
 GATHER_MS = 100
 # After the disk refused.
 RETRY_MS = 1000
@@ -94,6 +99,8 @@ class Digest:
         self._chapters = chapters
         self._commits = fanout.subscribe()
         self._moved = asyncio.Event()
+        #: When something was last committed, by the monotonic clock.
+        self._busy_ms = -QUIET_MS
         #: Held by whoever needs the derived tables to stay as they are for a moment.
         self.still = asyncio.Lock()
         #: Called after each slice that is on disk.
@@ -115,23 +122,33 @@ class Digest:
     async def _run(self) -> None:
         """Follow the journal for ever; what was missed is read from it like everything else."""
         while True:
-            while await self._advance() or await self._sweep():
-                await self._clock.sleep_ms(PAUSE_MS)
-                self._commits.drop()  # or a flood is kept in memory until it is digested
+            quiet = self._quiet()
+            while await self._advance(QUIET_SLICE_LINES if quiet else SLICE_LINES) or (
+                await self._sweep()
+            ):
+                quiet = self._quiet()
+                await self._clock.sleep_ms(0 if quiet else PAUSE_MS)
             await self._commits.next()
             await self._clock.sleep_ms(GATHER_MS)
-            self._commits.drop()
 
-    async def _advance(self) -> bool:
+    def _quiet(self) -> bool:
+        """Whether nobody publishes. What waits is forgotten: the journal has it."""
+        now_ms = self._clock.monotonic_ms()
+        if not self._commits.idle:
+            self._busy_ms = now_ms
+            self._commits.drop()
+        return now_ms - self._busy_ms >= QUIET_MS
+
+    async def _advance(self, most: int) -> bool:
         """Whether there is more to take at once. No record and no full disk stops the digest."""
         try:
-            return await self._take(SLICE_LINES)
+            return await self._take(most)
         except Exception as error:
             if _passes(error):
                 log.warning("digest_waits", error=type(error).__name__)
                 await self._clock.sleep_ms(RETRY_MS)
             else:
-                await self._take_singly()
+                await self._take_singly(most)
         return True
 
     async def _take(self, most: int, skip: bool = False) -> bool:
@@ -175,9 +192,9 @@ class Digest:
                 log.warning("sweep_waits", error=type(error).__name__)
         return False
 
-    async def _take_singly(self) -> None:
+    async def _take_singly(self, lines: int) -> None:
         """A slice in which something crashed, line by line: a bug costs one record, no more."""
-        for _ in range(SLICE_LINES):
+        for _ in range(lines):
             try:
                 if not await self._take(1):
                     return
@@ -205,7 +222,7 @@ def look(db: sqlite3.Connection, lines: Iterable[Line]) -> list[Seen]:
         for post in digested.edited_by(db, edit.n):
             if post.row.n not in found or found[post.row.n].readable:
                 found[post.row.n] = _seen(post.row.n, post, edit.position)
-    return [_newest(db, one) for one in found.values()]
+    return as_edited(db, list(found.values()))
 
 
 def _seen(n: int, taken: Taken | None, position: int) -> Seen:
@@ -215,12 +232,16 @@ def _seen(n: int, taken: Taken | None, position: int) -> Seen:
     return Seen(n, taken.row, taken.account, body, position)
 
 
-def _newest(db: sqlite3.Connection, one: Seen) -> Seen:
-    """A post with the words of its newest edit, if that can be read."""
-    if one.row is None or one.body is None or one.row.kind != kinds.POST:
-        return one
-    edit = digested.edit_of(db, one.row)
-    if edit is None or not edit.readable:
+def as_edited(db: sqlite3.Connection, found: Sequence[Seen]) -> list[Seen]:
+    """Posts with the words of their newest edits, as far as these can be read."""
+    posts = [one.n for one in found if one.body is not None and _kind(one) == kinds.POST]
+    newest = listed.edits_of(db, posts) if posts else {}
+    edits = digested.taken(db, list(newest.values()))
+    return [_edited(one, edits.get(newest.get(one.n, 0))) for one in found]
+
+
+def _edited(one: Seen, edit: Taken | None) -> Seen:
+    if one.body is None or edit is None or not edit.readable:
         return one
     body = body_of(edit.row)
     return one if body is None else one._replace(body=compose.edited(one.body, body))

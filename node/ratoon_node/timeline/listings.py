@@ -10,7 +10,7 @@ waits for what is new is flooded.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from ratoon_node.policy import fold
 from ratoon_node.store import digested, listed, listings, read
@@ -22,8 +22,6 @@ from ratoon_protocol.record import Body
 # Posts gone over in one transaction when somebody comes or leaves.
 SWEEP_MAX = 500
 
-IsLocal = Callable[[bytes], bool]
-
 
 class Listings:
     """Keeps `listing`. `own` is the node's account."""
@@ -34,7 +32,7 @@ class Listings:
     def take(self, db: sqlite3.Connection, seen: Sequence[Seen], now_ms: int) -> None:
         """See `digest.Chapter`."""
         done = digested.position(db)
-        local = self._locals(db)
+        hosts = read.hosts_of_each(db, list({one.account for one in seen}))
         for one in seen:
             self._note_resident(db, one)
             before = listings.forget(db, one.n)
@@ -46,7 +44,7 @@ class Listings:
                 Entry(what, key, shown if new else before.get((what, key), one.position), one.n)
                 for what, key in lists_of(one.row.account, one.row.kind, one.body)
             ]
-            if local(one.account):
+            if self._own in hosts[one.account]:
                 entries.append(Entry(Listing.LOCAL, LOCAL_KEY, shown, one.n))
             listings.keep(db, entries)
 
@@ -62,23 +60,12 @@ class Listings:
         upto = digested.position(db)
         places = listed.places_by_since(db, one.account, one.after, SWEEP_MAX)
         known = [place for place in places if place.position <= upto]
-        if self._locals(db)(one.id):
+        if self._own in read.hosts(db, one.id):
             listings.keep(db, [Entry(Listing.LOCAL, LOCAL_KEY, at.position, at.n) for at in known])
         else:
             listings.take_out(db, Listing.LOCAL, LOCAL_KEY, known)
         more = len(known) == SWEEP_MAX
         listings.moved(db, one.account, known[-1].position if more else None)
-
-    def _locals(self, db: sqlite3.Connection) -> IsLocal:
-        """Whether an account is at home here; each is looked up once."""
-        found: dict[bytes, bool] = {}
-
-        def local(account: bytes) -> bool:
-            if account not in found:
-                found[account] = self._own in read.hosts(db, account)
-            return found[account]
-
-        return local
 
     def _note_resident(self, db: sqlite3.Connection, one: Seen) -> None:
         """A hosting record of this node holds, or it does no more."""

@@ -68,9 +68,10 @@ class Names:
 
     def take(self, db: sqlite3.Connection, seen: Sequence[Seen], now_ms: int) -> None:
         """See `digest.Chapter`."""
+        hosts = read.hosts_of_each(db, list({one.account for one in seen}))
         for one in seen:
             names.forget_likeness(db, one.n)
-            names.tally(db, one.n, self._counted(db, one))
+            names.tally(db, one.n, self._counted(one, self._own in hosts[one.account]))
             if one.row is None:
                 continue
             if one.row.kind == kinds.IDENTITY:
@@ -80,10 +81,10 @@ class Names:
                 if looks:
                     names.keep_likeness(db, one.n, one.row.account, looks)
 
-    def _counted(self, db: sqlite3.Connection, one: Seen) -> Tally | None:
+    def _counted(self, one: Seen, local: bool) -> Tally | None:
         if one.row is None or one.body is None:
             return None
-        if one.row.kind == kinds.POST and self._own in read.hosts(db, one.account):
+        if one.row.kind == kinds.POST and local:
             return Tally.LOCAL_POSTS
         hosting = one.row.kind == kinds.HOSTING and one.account == self._own
         return Tally.RESIDENTS if hosting and one.body.get("state") else None

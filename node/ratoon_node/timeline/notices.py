@@ -18,7 +18,7 @@ from ratoon_node.store import digested, notices
 from ratoon_node.store.db import Db
 from ratoon_node.store.notices import Notice, Place, Told
 from ratoon_node.store.rows import Row
-from ratoon_node.timeline.digest import SLICE_LINES, Seen, body_of
+from ratoon_node.timeline.digest import QUIET_SLICE_LINES, Seen, body_of
 from ratoon_protocol import kinds
 from ratoon_protocol.bodies import FACET_MENTION
 from ratoon_protocol.record import Body
@@ -186,7 +186,7 @@ def _early(db: sqlite3.Connection, finder: _Finder, seen: Sequence[Seen]) -> lis
     for one in seen:
         if one.row is None or one.body is None or one.row.shown is None:
             continue
-        if one.row.shown > one.position - SLICE_LINES and finder.hosts(one.account):
+        if one.row.shown > one.position - QUIET_SLICE_LINES and finder.hosts(one.account):
             numbers.update(notices.about(db, one.row.id, EARLY_MAX))
     numbers -= {one.n for one in seen}
     return [

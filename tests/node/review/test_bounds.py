@@ -6,10 +6,18 @@ import asyncio
 import random
 import sqlite3
 import threading
+import tracemalloc
 from pathlib import Path
 
-from ratoon_node.fanout import BYTES_WAITING_MAX, Committed, Fanout
+from ratoon_node.fanout import (
+    BYTES_WAITING_MAX,
+    COMMITS_WAITING_MAX,
+    RECORD_BYTES,
+    Committed,
+    Fanout,
+)
 from ratoon_node.store.db import AioDb
+from ratoon_node.store.rows import Change, What
 from tests.node.world import Clock, person
 
 
@@ -22,15 +30,40 @@ def commit_of(size: int) -> Committed:
 async def test_commits_that_wait_are_bounded_by_their_bytes() -> None:
     fanout = Fanout()
     slow = fanout.subscribe()
+    half = commit_of(BYTES_WAITING_MAX // 2 - RECORD_BYTES)
+    fanout.publish(half)
+    fanout.publish(half)
+    assert await slow.next() is half
+    fanout.publish(half)
+    fanout.publish(half)
+    assert await slow.next() is None
     large = commit_of(BYTES_WAITING_MAX)
     fanout.publish(large)
-    fanout.publish(large)
     assert await slow.next() is large
-    fanout.publish(large)
-    fanout.publish(large)
+
+
+def changes_of(count: int, seed: int) -> Committed:
+    rng = random.Random(seed)
+    return Committed(
+        tuple(
+            Change(n, What.ADDED, rng.randbytes(32), rng.randbytes(32), 16, 1 << 40, True, False)
+            for n in range(1000, 1000 + count)
+        ),
+        {},
+    )
+
+
+async def test_commits_without_bytes_are_bounded_too() -> None:
+    fanout = Fanout()
+    slow = fanout.subscribe()
+    tracemalloc.start()
+    waiting = 0
+    for seed in range(COMMITS_WAITING_MAX):
+        fanout.publish(changes_of(1000, seed))
+        waiting = max(waiting, tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
     assert await slow.next() is None
-    fanout.publish(large)
-    assert await slow.next() is large
+    assert BYTES_WAITING_MAX // 2 < waiting < BYTES_WAITING_MAX
 
 
 def hold(db: sqlite3.Connection, begun: threading.Event, go_on: threading.Event) -> None:

@@ -13,7 +13,7 @@ from ratoon_node.policy import fold
 from ratoon_node.store import digested, read
 from ratoon_node.store.listings import Listing
 from ratoon_node.store.rows import COLUMNS, row
-from ratoon_node.timeline.digest import Digest, Seen, _newest, body_of
+from ratoon_node.timeline.digest import Digest, Seen, as_edited, body_of
 from ratoon_node.timeline.listings import Listings
 from ratoon_node.timeline.references import References
 from ratoon_protocol import bodies, compose, kinds
@@ -189,7 +189,8 @@ async def test_what_is_taken_alone_and_together_ends_the_same(tmp_path: Path) ->
                 if taken is None:
                     continue
                 body = body_of(taken.row) if taken.readable else None
-                one = _newest(db, Seen(number, taken.row, taken.account, body, 10**6))
+                alone = Seen(number, taken.row, taken.account, body, 10**6)
+                (one,) = as_edited(db, [alone])
                 for chapter in chapters:
                     chapter.take(db, [one], 0)
 
