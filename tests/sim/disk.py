@@ -85,6 +85,7 @@ class SimDb:
     def shut(self) -> None:
         """Close at once: a world that broke down has no time for more."""
         self._db._db.close()
+        self._db._fold.close()
 
     def peek(self, fn: Read[T]) -> T:
         """For checkers: what is stored now, without time passing."""

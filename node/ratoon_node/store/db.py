@@ -6,6 +6,7 @@ one hop. The simulation runs the same functions inline.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -14,7 +15,8 @@ from typing import Protocol, TypeVar, cast
 
 import aiosqlite
 
-from ratoon_node.store import schema
+from ratoon_node.store import fold, schema
+from ratoon_node.store.fold import Fold
 
 T = TypeVar("T")
 Read = Callable[[sqlite3.Connection], T]
@@ -24,8 +26,6 @@ Undone = Callable[[], None]
 WRITER_CACHE_KIB = 32 * 1024
 # Pages kept by each reader; the operating system's cache does the rest.
 READER_CACHE_KIB = 8 * 1024
-# The log is folded back at about this many pages (4 KiB each), so that it stays near 16 MiB.
-WAL_PAGES_MAX = 4000
 # Compiled statements kept a connection: more than the program has.
 STATEMENTS_MAX = 256
 
@@ -46,7 +46,9 @@ class Db(Protocol):
         ...
 
     async def checkpoint(self) -> bool:
-        """Fold the log back and cut it to nothing; False if a reader still needs it."""
+        """Fold the log back and cut it to nothing, so that what was erased is in no file (see
+        `fold`); False if a reader still needs it.
+        """
         ...
 
     async def close(self) -> None:
@@ -62,12 +64,12 @@ def _uri(path: Path, vfs: str | None, read_only: bool) -> str:
 
 
 def _prepare_writer(db: sqlite3.Connection) -> None:
+    fold.prepare(db)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA secure_delete = ON")
     db.execute("PRAGMA temp_store = MEMORY")
     db.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
-    db.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES_MAX}")
     schema.migrate(db)
 
 
@@ -92,25 +94,13 @@ def transaction(db: sqlite3.Connection, fn: Read[T], undone: Undone | None = Non
     return result
 
 
-def truncate_log(db: sqlite3.Connection) -> bool:
-    """Fold the write-ahead log back and cut the file, so that no old page image stays in it.
-
-    Not waiting for readers: nobody could write meanwhile. The caller comes again.
-    """
-    (wait_ms,) = db.execute("PRAGMA busy_timeout").fetchone()
-    db.execute("PRAGMA busy_timeout = 0")
-    try:
-        return bool(db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0)
-    finally:
-        db.execute(f"PRAGMA busy_timeout = {wait_ms}")
-
-
 class AioDb:
     """The production engine: aiosqlite's threads, one a connection."""
 
-    def __init__(self, writer: aiosqlite.Connection, readers: list[aiosqlite.Connection]) -> None:
+    def __init__(self, writer: aiosqlite.Connection, fold_: Fold) -> None:
         self._writer = writer
-        self._readers = readers
+        self._fold = fold_
+        self._readers: list[aiosqlite.Connection] = []
         #: Functions that wait for each reader, or run on it.
         self._reading = Counter[int]()
 
@@ -123,9 +113,10 @@ class AioDb:
             isolation_level=None,
             cached_statements=STATEMENTS_MAX,
         )
-        opened = cls(writer, [])
+        opened = cls(writer, Fold(path))
         try:
             await _run(writer, _prepare_writer)
+            await _run(writer, opened._fold.begin)
             for _ in range(readers):
                 reader = await aiosqlite.connect(
                     _uri(path, vfs, read_only=True),
@@ -142,7 +133,13 @@ class AioDb:
 
     async def write(self, fn: Read[T], undone: Undone | None = None) -> T:
         """See `Db.write`."""
-        return await _run(self._writer, lambda db: transaction(db, fn, undone))
+
+        def run(db: sqlite3.Connection) -> T:
+            result = transaction(db, fn, undone)
+            self._fold.committed(db)
+            return result
+
+        return await _run(self._writer, run)
 
     async def read(self, fn: Read[T]) -> T:
         """See `Db.read`; on the reader with the least to do, so that none waits for a long one."""
@@ -155,13 +152,25 @@ class AioDb:
 
     async def checkpoint(self) -> bool:
         """See `Db.checkpoint`."""
-        return await _run(self._writer, truncate_log)
+        return await _run(self._writer, self._fold.fold)
 
     async def close(self) -> None:
-        """Readers first, so that the writer's close can fold the log back."""
+        """Finish what runs, fold the log, close. The last connection to close folds what is left
+        in SQLite's way, unless it cannot write; so where the disk fails, a reader is the last.
+        """
         for reader in self._readers:
-            await reader.close()
-        await self._writer.close()
+            await _run(reader, _finish)
+        folded = False
+        with contextlib.suppress(sqlite3.Error):  # the next start does it
+            folded = await _run(self._writer, self._fold.fold)
+        readers, writer = self._readers, self._writer
+        for connection in [*readers, writer] if folded else [writer, *readers]:
+            await connection.close()
+        self._fold.close()
+
+
+def _finish(_: sqlite3.Connection) -> None:
+    """Runs on a connection after all that was asked of it before."""
 
 
 async def _run(connection: aiosqlite.Connection, fn: Read[T]) -> T:
@@ -182,10 +191,14 @@ class InlineDb:
             cached_statements=STATEMENTS_MAX,
         )
         _prepare_writer(self._db)
+        self._fold = Fold(path)
+        self._fold.begin(self._db)
 
     async def write(self, fn: Read[T], undone: Undone | None = None) -> T:
         """See `Db.write`."""
-        return transaction(self._db, fn, undone)
+        result = transaction(self._db, fn, undone)
+        self._fold.committed(self._db)
+        return result
 
     async def read(self, fn: Read[T]) -> T:
         """See `Db.read`."""
@@ -193,8 +206,11 @@ class InlineDb:
 
     async def checkpoint(self) -> bool:
         """See `Db.checkpoint`."""
-        return truncate_log(self._db)
+        return self._fold.fold(self._db)
 
     async def close(self) -> None:
         """Close the one connection."""
+        with contextlib.suppress(sqlite3.Error):
+            self._fold.fold(self._db)
         self._db.close()
+        self._fold.close()

@@ -2,11 +2,10 @@
 
 A table of its own for a range of numbers keeps each small: a search for the newest looks into as
 few as fill a page, and when words must be gone for good only their table is made anew. Removing
-the row is not enough. The index keeps the words of a removed row in its segments until they are
-merged; and when SQLite moves rows from page to page it leaves copies behind in the free space of
-the page they were on, which `secure_delete` does not know of. It does zero every page of a table
-that is dropped. So whoever removes words that are to leave every file marks the table, somebody
-copies what is left to a new one, and the old one is dropped.
+the row is not enough: the index keeps the words of a removed row in its segments until they are
+merged. But `secure_delete` zeroes every page of a table that is dropped. So whoever removes words
+that are to leave every file marks the table, somebody copies what is left to a new one, and the
+old one is dropped.
 
 Texts come in cut into words already (`timeline.terms`); the index's own tokenizer only splits
 them at spaces. Sizes of rows are not kept (`columnsize=0`): nothing asks for them.

@@ -185,8 +185,8 @@ class Tx:
     ) -> Row:
         """Write a record's new standing; returns the row as it is now.
 
-        `payload` is what stays: None removes the bytes from the row (secure_delete zeroes them;
-        the caller's commit is followed by a checkpoint that empties the log).
+        `payload` is what stays: None removes the bytes from the row (secure_delete zeroes them,
+        and the caller's commit is followed by a fold, which zeroes what copies there are).
         """
         status = status_of(flags)
         shown = stored.shown
