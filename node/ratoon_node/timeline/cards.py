@@ -44,6 +44,8 @@ FOLLOWS_REMEMBERED_MAX = 1_000_000
 PLACES_MAX = 6
 # Posts whose counts are remembered: half a kB each.
 TALLIES_MAX = 20_000
+# Posts whose counts are not made anew at each change.
+HEAVY_MAX = 1000
 # Journal lines gone over one by one; after more, everything is forgotten at once.
 LINES_MAX = 5000
 
@@ -171,6 +173,8 @@ class Cards:
         self._places: Recent[int, array[int]] = Recent(ACCOUNTS_MAX, self._lock)
         self._homes: Recent[int, Home] = Recent(FOLLOWS_REMEMBERED_MAX, self._lock, _home_cost)
         self._tallies: Recent[bytes, Tally] = Recent(TALLIES_MAX, self._lock)
+        #: Those that took long, also after something else was said.
+        self._heavy: Recent[bytes, Tally] = Recent(HEAVY_MAX, self._lock)
         #: What the digest had taken when the tallies were counted.
         self._digested = 0
         self._stamp: Stamp | None = None
@@ -315,12 +319,18 @@ class Cards:
         """What was counted of a post."""
         return self._tallies.get(post)
 
+    def heavy_tally(self, post: bytes) -> Tally | None:
+        """What was counted of a post for long; something may have been said since."""
+        return self._heavy.get(post)
+
     def keep_tallies(self, counted: Mapping[bytes, Tally], position: int) -> None:
         """Keep what was counted as of a position of the digest; not if it has moved on."""
         with self._lock:
-            if position == self._digested:
-                for post, tally in counted.items():
+            for post, tally in counted.items():
+                if position == self._digested:
                     self._tallies.keep(post, tally)
+                if tally.heavy:
+                    self._heavy.keep(post, tally)
 
     @property
     def bytes(self) -> int:

@@ -14,18 +14,33 @@ from ratoon_protocol.record import Body
 # What is counted may be this old where the journal does not say that it changed: an entry of a
 # list that expired, an account that moved to another node.
 TALLY_MS_MAX = 10_000
+# Counting this many takes some ms: while thousands react to one post it is counted once in
+# `HEAVY_MS_MAX`, not for every reader after each of them.
+HEAVY_COUNT = 500
+HEAVY_MS_MAX = 1000
 
 
 class Tally:
     """What is counted of one post, as one policy counts it; `json` is what a layer above made."""
 
-    __slots__ = ("counts", "json", "policy", "until_ms")
+    __slots__ = ("counts", "json", "made_ms", "policy")
 
-    def __init__(self, found: Counts, policy: Policy, until_ms: int) -> None:
+    def __init__(self, found: Counts, policy: Policy, made_ms: int) -> None:
         self.counts = found
         self.policy = policy
-        self.until_ms = until_ms
+        self.made_ms = made_ms
         self.json = b""
+
+    @property
+    def heavy(self) -> bool:
+        """Whether it took long to count."""
+        found = self.counts
+        told = [found.replies, found.quotes, found.reposts, *found.reactions.values()]
+        return sum(told) + sum(found.votes or ()) >= HEAVY_COUNT
+
+    def holds(self, viewer: Viewer, ms_max: int) -> bool:
+        """Whether it may be shown if it is at most so old."""
+        return self.policy is viewer.policy and viewer.now_ms < self.made_ms + ms_max
 
 
 def tallies(db: sqlite3.Connection, viewer: Viewer, items: Iterable[Item]) -> dict[bytes, Tally]:
@@ -37,14 +52,16 @@ def tallies(db: sqlite3.Connection, viewer: Viewer, items: Iterable[Item]) -> di
     for item in items:
         if item.card.kind != kinds.POST:
             continue
-        tally = cards.tally(item.id)
-        if tally and tally.policy is viewer.policy and viewer.now_ms < tally.until_ms:
+        tally, heavy = cards.tally(item.id), cards.heavy_tally(item.id)
+        if tally is not None and tally.holds(viewer, TALLY_MS_MAX):
             found[item.id] = tally
+        elif heavy is not None and heavy.holds(viewer, HEAVY_MS_MAX):
+            found[item.id] = heavy
         else:
             missing[item.id] = item
     counted = counts(db, viewer, {id_: _poll(item) for id_, item in missing.items()})
     for id_, one in counted.items():
-        found[id_] = Tally(one, viewer.policy, viewer.now_ms + TALLY_MS_MAX)
+        found[id_] = Tally(one, viewer.policy, viewer.now_ms)
     cards.keep_tallies({id_: found[id_] for id_ in counted}, position)
     return found
 

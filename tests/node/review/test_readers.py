@@ -16,6 +16,7 @@ from ratoon_node.api.rate import Room, allowances
 from ratoon_node.store import circles, schema
 from ratoon_node.store.read import journal_end
 from ratoon_node.timeline.feed import NETWORK, Feed, Message
+from ratoon_node.timeline.tallies import HEAVY_COUNT, HEAVY_MS_MAX
 from ratoon_node.timeline.topics import Network
 from ratoon_node.timeline.visibility import Sight
 from ratoon_protocol import kinds
@@ -149,3 +150,31 @@ async def test_what_waits_for_a_slow_client_is_looked_at_again(tmp_path: Path, l
             await client.until("last")
         assert not {"a threat", "a mistake"} & set(client.heard)
         assert client.heard.count("first") == 1
+
+
+async def test_a_post_of_which_everybody_speaks_is_counted_once_a_second(tmp_path: Path) -> None:
+    many = HEAVY_COUNT + 100
+    async with site(tmp_path) as place:
+        ann, ben = [await place.resident(seed) for seed in (2, 3)]
+        post = ann.post("everybody likes it")
+        await place.publish(post)
+        rows = [(n, kinds.REACTION, n, post.id, "♥", 1) for n in range(1_000_000, 1_000_000 + many)]
+        insert = "INSERT INTO opinion VALUES (?, ?, ?, ?, ?, ?)"
+        await place.node.db.write(lambda db: db.executemany(insert, rows))
+
+        async def liked() -> int:
+            await place.node.digest.reached(await place.node.db.read(journal_end))
+            _, page = await place.get("/v1/timelines/network")
+            return page["items"][0]["counts"]["reactions"]["♥"]
+
+        assert await liked() == many
+        said = {"emoji": "♥", "state": 1, "target_account": ann.account}
+        await place.publish(ben.sign(kinds.REACTION, said, target=post.id))
+        stood = place.clock.offset_ms
+        place.clock.offset_ms -= 500  # however slow this machine is
+        assert await liked() == many
+        place.clock.offset_ms = stood + HEAVY_MS_MAX
+        assert await liked() == many + 1
+        entry = {"subject": "account", "entity": ben.account.hex(), "verdict": "hold"}
+        await place.operate("POST", "/blocks", {**entry, "reason": "spam"})
+        assert await liked() == many, "a block counts at once"
