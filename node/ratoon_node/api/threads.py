@@ -23,7 +23,6 @@ from ratoon_node.errors import NodeError
 from ratoon_node.store import references
 from ratoon_node.store.references import Reacted, Relation
 from ratoon_node.timeline import tables
-from ratoon_node.timeline.counts import hidden_authors
 from ratoon_node.timeline.thread import REPLIES_MAX, Placeholder, Thread, thread
 from ratoon_node.timeline.visibility import Item, Viewer
 from ratoon_protocol import kinds
@@ -253,8 +252,9 @@ def _reactions(
     more = len(rows) > limit
     if more and len(voices) > 1:
         voices.pop()  # it may go on behind the last row
-    hidden = hidden_authors(db, viewer, {voice[-1].author for voice in voices})
-    shown = [voice[-1] for voice in voices if voice[-1].author not in hidden]
+    last = [voice[-1] for voice in voices]
+    seen = viewer.look_at([one.n for one in last])
+    shown = [one for one, found in zip(last, seen, strict=True) if isinstance(found, Item)]
     body: dict[str, Any] = {
         "items": list(map(_reaction_view, shown)),
         "next": voices[-1][-1].author if more else None,

@@ -308,8 +308,9 @@ def root_of(db: sqlite3.Connection, id_: bytes) -> bytes | None:
 
 
 class Reacted(NamedTuple):
-    """One reaction, for a list of them."""
+    """One reaction, for a list of them; `n` is this store's number of the record."""
 
+    n: int
     author: int
     account: bytes
     created_ms: int
@@ -322,8 +323,8 @@ def reactions_to(
 ) -> list[Reacted]:
     """Reactions to a post by accounts with a number above `after`, by that and by time."""
     found = db.execute(
-        "SELECT opinion.author, account.id, opinion.created_ms, opinion.value, record.id"
-        " FROM opinion CROSS JOIN account ON account.n = opinion.author"
+        "SELECT opinion.record, opinion.author, account.id, opinion.created_ms, opinion.value,"
+        " record.id FROM opinion CROSS JOIN account ON account.n = opinion.author"
         " CROSS JOIN record ON record.n = opinion.record"
         " WHERE opinion.target = ? AND opinion.kind = ? AND opinion.author > ?"
         " ORDER BY opinion.author, opinion.created_ms, opinion.value LIMIT ?",

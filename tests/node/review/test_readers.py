@@ -178,3 +178,22 @@ async def test_a_post_of_which_everybody_speaks_is_counted_once_a_second(tmp_pat
         entry = {"subject": "account", "entity": ben.account.hex(), "verdict": "hold"}
         await place.operate("POST", "/blocks", {**entry, "reason": "spam"})
         assert await liked() == many, "a block counts at once"
+
+
+async def test_a_reaction_that_was_taken_out_is_gone_before_the_digest_knows(
+    tmp_path: Path,
+) -> None:
+    async with site(tmp_path) as place:
+        ann, ben = [await place.resident(seed) for seed in (2, 3)]
+        post = ann.post("a post")
+        said = {"emoji": "♥", "state": 1, "target_account": ann.account}
+        reaction = ben.sign(kinds.REACTION, said, target=post.id)
+        await place.publish(post, reaction)
+        await place.node.digest.reached(await place.node.db.read(journal_end))
+        path = f"/v1/records/{post.id.hex()}/reactions"
+        _, page = await place.get(path)
+        assert [one["id"] for one in page["items"]] == [reaction.id.hex()]
+        async with place.node.digest.still:
+            await place.publish(ben.sign(kinds.DELETE, {"ids": [reaction.id]}))
+            _, page = await place.get(path)
+        assert page["items"] == []
