@@ -33,11 +33,15 @@ SIZES = (30, 60, 120, 120, 200, 200, 300, 300, 500, 900, 3500, 6000)
 
 
 def needles(one: Record) -> list[bytes]:
-    """What would give a payload away: its salt, and a part of its words."""
+    """What would give a payload away: its salt, a part of its words, and the inside of one word,
+    as the index has it (which keeps the begin of a word only where it differs from the last).
+    """
     assert one.payload is not None
     salt, _, body = msgpack.unpackb(one.payload)
     words = str(body.get("text") or body.get("bio") or "").encode()
-    return [salt, *([words[4:24]] if len(words) > 24 else [])]
+    longest = max(words.split(), key=len, default=b"")
+    found = [salt, words[4:24], longest[5:17]]
+    return [needle for needle in found if len(needle) >= 12]
 
 
 def left(folder: Path, gone: Iterable[Record]) -> list[str]:
