@@ -31,6 +31,7 @@ from ratoon_protocol.introduction import Binding, Introduced, check_introduction
 from ratoon_protocol.limits import INT_MAX
 from ratoon_protocol.reconcile import Index, Window
 from ratoon_protocol.record import decode_payload, encode_payload
+from ratoon_protocol.statement import SignIn
 
 Patch = pytest.MonkeyPatch
 Plant = Callable[[Node, Patch], None]
@@ -228,6 +229,20 @@ def drops_unknown_kinds(node: Node, patch: Patch) -> None:
     patch.setattr(submission, "record", instead(record, decode_record=strict))
 
 
+def signs_in_for_any_origin(node: Node, patch: Patch) -> None:
+    """And counts every nonce that it sees, so that a second try with one says nothing."""
+    sessions, seen = node.sessions, set[bytes]()
+    check = sessions._check
+
+    def lax(said: SignIn, is_own: Callable[[str], bool]) -> None:
+        if said.nonce in seen:
+            raise NodeError(Code.UNAUTHORISED)
+        seen.add(said.nonce)
+        check(said, lambda origin: True)
+
+    patch.setattr(sessions, "_check", lax)
+
+
 #: The requirement that must be named, and the fault; others may fail as well.
 FAULTS: tuple[tuple[str, Plant], ...] = (
     ("R-14", takes_any_spelling),
@@ -249,4 +264,5 @@ FAULTS: tuple[tuple[str, Plant], ...] = (
     ("R-133", repeats_what_was_sent),
     ("R-130", counts_strangers),
     ("R-33", drops_unknown_kinds),
+    ("R-127", signs_in_for_any_origin),
 )
