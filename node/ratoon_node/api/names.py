@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import re
+import sqlite3
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -32,6 +34,7 @@ NODEINFO_TYPE = 'application/json; profile="http://nodeinfo.diaspora.software/ns
 NODEINFO_REL = "http://nodeinfo.diaspora.software/ns/schema/2.1"
 PROFILE_REL = "http://webfinger.net/rel/profile-page"
 ACCOUNT_REL = "self"
+_ID = re.compile("[0-9a-f]{64}")
 # Whoever asks from a page of another site may read the answer (RFC 7033, section 5).
 _OPEN = {"Access-Control-Allow-Origin": "*"}
 
@@ -191,7 +194,7 @@ class Names:
 
     async def finger(self, request: web.Request) -> web.Response:
         """What WebFinger says of a name."""
-        handle = self._resource(request.query.get("resource", ""))
+        handle = self._resource(await self._without_alias(request.query.get("resource", "")))
         account = (await self._holder(handle)).hex()
         base = self._base(request)
         page, api = f"{base}/@{account}", f"{base}/v1/accounts/{account}"
@@ -206,6 +209,22 @@ class Names:
             [link for link in links if not wanted or link.rel in wanted],
         )
         return web.Response(body=to_json(view), content_type=JRD_TYPE, headers=_OPEN)
+
+    async def _without_alias(self, resource: str) -> str:
+        """The `acct:` of the account whose page a resource is, if it has a name here: what is
+        given as an alias is understood as one.
+        """
+        page, node = self._profile(resource), self._services.node
+        if page is None or page.domain != node.names.domain or not _ID.fullmatch(page.name):
+            return resource
+        account = bytes.fromhex(page.name)
+
+        def name_of(db: sqlite3.Connection) -> str | None:
+            held = names.held_by(db, account)
+            return next((one for one in held if node.registry.counts(db, one, account)), None)
+
+        name = await node.db.read(name_of)
+        return f"acct:{name}@{page.domain}" if name is not None else resource
 
     def _resource(self, resource: str) -> Handle:
         """The handle of a name here that a resource is about. Raises `NodeError`.

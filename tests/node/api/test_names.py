@@ -109,6 +109,12 @@ async def test_a_name_is_given_out_and_found_everywhere(tmp_path: Path) -> None:
         assert finger["subject"] == f"acct:ann@{HOST}"
         page = f"https://{HOST}/@{ann.account}"
         assert finger["aliases"] == [page]
+        for alias in (page, f"https://{HOST}/@ann"):
+            found = place.http.get(place.url + "/.well-known/webfinger", params={"resource": alias})
+            async with found as response:
+                assert (response.status, await response.json()) == (200, finger)
+        for nobody in (f"https://other.example/@{ann.account}", f"https://{HOST}/@{'0' * 64}"):
+            assert (await place.get(f"/.well-known/webfinger?resource={nobody}"))[0] == 404
         assert [link["href"] for link in finger["links"]] == [
             page,
             f"https://{HOST}/v1/accounts/{ann.account}",
