@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from typing import Any
 
+import typer
+from typer.testing import CliRunner
+
+from ratoon_node.cli.commands import app
+from tests.docs.commands import FILE, leaves, reference
 from tests.tidy.source import ROOT, files
 
 README_LINES_MAX = 150
@@ -43,3 +50,31 @@ def test_continuous_integration_calls_what_the_readme_says():
 def test_the_readme_is_short():
     lines = (ROOT / "README.md").read_text(encoding="utf-8").count("\n")
     assert lines <= README_LINES_MAX
+
+
+def test_the_reference_of_commands_is_that_of_the_program():
+    assert FILE.read_text(encoding="utf-8") == reference(), "python -m tests.docs.commands"
+
+
+def groups(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    if hasattr(command, "commands"):
+        yield path
+        for name, child in command.commands.items():
+            yield from groups(child, (*path, name))
+
+
+def test_lists_of_commands_say_all_of_what_each_does():
+    for path in groups(typer.main.get_command(app)):
+        shown = CliRunner().invoke(app, [*path, "--help"], env={"COLUMNS": "80"}).output
+        assert "..." not in shown.replace("[ARGS]...", ""), shown
+
+
+def test_documents_name_commands_that_exist():
+    known = {path.removeprefix("ratoon ") for path, _ in leaves(typer.main.get_command(app))}
+    known |= {path.split()[0] for path in known}
+    for file in files(".md"):
+        text = file.read_text(encoding="utf-8")
+        for line in re.findall(r"`ratoon ([a-z][^`\n]*)`|^(?:\$ )?ratoon ([a-z].*)$", text, re.M):
+            words = (line[0] or line[1]).split()
+            named = {words[0], " ".join(words[:2])}
+            assert known & named, f"{file.name}: ratoon {' '.join(words)}"

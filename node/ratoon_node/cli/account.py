@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from ratoon_node.cli.client import Client
     from ratoon_node.cli.identity import Known
 
-group = typer.Typer(
-    help="Accounts: keys, devices, homes, and coming back with 24 words.", no_args_is_help=True
-)
+group = typer.Typer(help="Accounts: keys, devices, homes, recovery.", no_args_is_help=True)
 
 Words = Annotated[
     str | None,
@@ -116,7 +114,10 @@ def new(
     words_file: WordsFile = None,
     json_: Json = False,
 ) -> None:
-    """Make an account: keys on this machine, 24 words for you, a home at a node."""
+    """Make an account.
+
+    Its keys are kept on this machine; you get the 24 words that bring it back; a node is its home.
+    """
     from ratoon_client import keyfile
     from ratoon_node.cli import identity
     from ratoon_node.cli.client import Client, Refused
@@ -212,7 +213,10 @@ def rotate(
     also: Also = None,
     json_: Json = False,
 ) -> None:
-    """Give this machine a new device key; the old one is retired, what it signed stays."""
+    """Give this machine a new device key.
+
+    The old one is retired; what it signed stays.
+    """
     from ratoon_client import keyfile
     from ratoon_node.cli import identity
     from ratoon_protocol.author import Draft
@@ -235,7 +239,7 @@ def rotate(
 def revoke(
     key: Annotated[str, typer.Argument(help="The device's key, as `account show` says it.")],
     retired: Annotated[
-        bool, typer.Option(help="It was not stolen: keep all it signed up to now.")
+        bool, typer.Option("--retired", help="It was not stolen: keep all it signed up to now.")
     ] = False,
     account: AccountName = None,
     words: Words = None,
@@ -243,7 +247,10 @@ def revoke(
     also: Also = None,
     json_: Json = False,
 ) -> None:
-    """Revoke a device as stolen: only what nodes hold of it now stays, whatever comes later."""
+    """Revoke a device that was stolen or is used no more.
+
+    Stolen: only what nodes hold of it now stays, whatever comes later.
+    """
     from ratoon_client import keyfile
     from ratoon_node.cli import identity
     from ratoon_protocol.author import Draft
@@ -265,13 +272,18 @@ def revoke(
 def add_home(
     url: Annotated[str, typer.Argument(help="Address of the node.")],
     invite: Invite = None,
-    first: Annotated[bool, typer.Option(help="Make it the first home: commands ask it.")] = False,
+    first: Annotated[
+        bool, typer.Option("--first", help="Make it the first home: commands ask it.")
+    ] = False,
     account: AccountName = None,
     words: Words = None,
     also: Also = None,
     json_: Json = False,
 ) -> None:
-    """Make another node a home: it serves the account and takes its posts."""
+    """Make another node a home.
+
+    It serves the account and takes its posts.
+    """
     from ratoon_client import keyfile
     from ratoon_node.cli import identity
     from ratoon_node.cli.client import Client
@@ -339,7 +351,8 @@ def recover(
     also: Also = None,
     invite: Invite = None,
     retired: Annotated[
-        bool, typer.Option(help="The old devices were not stolen: keep all they signed.")
+        bool,
+        typer.Option("--retired", help="The old devices were not stolen: keep all they signed."),
     ] = False,
     on: Annotated[
         str | None,
@@ -351,11 +364,12 @@ def recover(
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Come back with 24 words alone, at any node that knows the account.
+    """Come back with 24 words alone.
 
-    The node becomes the first home and this machine a new device. All other devices are lost:
-    they are revoked as stolen, and of them stays what the nodes in reach hold. Where somebody
-    else changed the account too, the command lists the changes and you say which is yours.
+    At any node that knows the account; it becomes the first home and this machine a new device.
+    All other devices are lost: they are revoked as stolen, and of them stays what the nodes in
+    reach hold. Where somebody else changed the account too, the command lists the changes and you
+    say which is yours.
     """
     from ratoon_client import keyfile
     from ratoon_node.cli import identity

@@ -85,10 +85,10 @@ def export(
     data_dir: DataDir = None,
     json_: Json = False,
 ) -> None:
-    """Write public records to a file: an archive, a move, a way through where no network is.
+    """Write public records to a file.
 
-    It goes on where an export to the same file was interrupted. What the node withholds is not in
-    the file.
+    For an archive, a move, or where no network is. It goes on where an export to the same file was
+    interrupted. What the node withholds is not in the file.
     """
     from ratoon_node.cli import identity
     from ratoon_node.cli.client import Client

@@ -73,7 +73,10 @@ def _version(asked: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Say which.")
+        bool,
+        typer.Option(
+            "--version", "-V", callback=_version, is_eager=True, help="Say which version this is."
+        ),
     ] = False,
 ) -> None:
     """Take the options of all commands."""

@@ -33,7 +33,10 @@ def run(config: Config) -> None:
 
 
 def reload(data_dir: DataDir = None, json_: Json = False) -> None:
-    """Have the running node read its settings and rules anew: all of them, or none."""
+    """Have the running node read settings and rules anew.
+
+    All of them or, if anything is wrong, none.
+    """
     from ratoon_node.cli.places import operator
 
     found = operator(data_dir).send("POST", "/v1/operator/reload")
@@ -51,14 +54,17 @@ def reload(data_dir: DataDir = None, json_: Json = False) -> None:
 def init(
     config: Config,
     forget_words: Annotated[
-        bool, typer.Option(help="Remove the file with the recovery words: they are on paper.")
+        bool,
+        typer.Option(
+            "--forget-words", help="Remove the file with the recovery words: they are on paper."
+        ),
     ] = False,
     json_: Json = False,
 ) -> None:
-    """Make the folder, keys and settings file of a node, and show its recovery words.
+    """Make a node's folder, keys and settings file.
 
-    Words that were left in a file, because the node was first started without a terminal, are
-    shown here; on a terminal you are asked whether the file may go.
+    Shows the recovery words of a new node, and those that wait in a file because it was first
+    started without a terminal; then you are asked whether the file may go.
     """
     from ratoon_node.cli.serve import open_keys
     from ratoon_node.operate.folder import Folder
@@ -118,7 +124,10 @@ def config(
     ] = False,
     json_: Json = False,
 ) -> None:
-    """Show the settings in force: those of flags, RATOON_* variables, file and defaults."""
+    """Show the settings in force.
+
+    A flag wins over a RATOON_* variable, a variable over the file, the file over the default.
+    """
     if example:
         print(example_toml(), end="")
     elif json_:

@@ -60,7 +60,7 @@ def peer_add(
     data_dir: DataDir = None,
     json_: Json = False,
 ) -> None:
-    """Meet the node at an address and exchange records with it from now on.
+    """Meet a node and exchange records with it from now on.
 
     Its copies count towards another provider only with --provider: what nodes say of themselves
     counts for nothing.
@@ -181,7 +181,10 @@ def unblock(
     data_dir: DataDir = None,
     json_: Json = False,
 ) -> None:
-    """Take a block off; what it hid is asked of other nodes again."""
+    """Take a block off.
+
+    What it hid is asked of other nodes again.
+    """
     from ratoon_node.cli.naming import account_in
     from ratoon_node.cli.places import operator
 
@@ -196,7 +199,10 @@ def unblock(
 
 
 def blocks(data_dir: DataDir = None, json_: Json = False) -> None:
-    """What is blocked by command (the rules' file has lists of its own)."""
+    """List what is blocked by command.
+
+    The file of rules has lists of its own.
+    """
     from ratoon_node.cli.places import operator
 
     found = operator(data_dir).get("/v1/operator/blocks")
@@ -314,7 +320,10 @@ def _day(ms: int | None) -> str:
 def policy_check(
     file: Annotated[Path, typer.Argument(help="A policy.toml.")], json_: Json = False
 ) -> None:
-    """Read a file of rules and say everything that is wrong with it; changes nothing."""
+    """Say everything that is wrong with a file of rules.
+
+    Changes nothing.
+    """
     from ratoon_node.policy.document import POLICY_BYTES_MAX, PolicyFileError
     from ratoon_node.policy.engine import Policy
 
@@ -342,7 +351,10 @@ def policy_check(
 
 @policy.command("reload")
 def policy_reload(data_dir: DataDir = None, json_: Json = False) -> None:
-    """Have the running node read its rules anew: all of them, or none if one is wrong."""
+    """Have the running node read its rules anew.
+
+    All of them or, if one is wrong, none.
+    """
     from ratoon_node.cli.places import operator
 
     found = operator(data_dir).send("POST", "/v1/operator/policy")

@@ -49,7 +49,10 @@ def timeline(
     node: NodeUrl = None,
     json_: Json = False,
 ) -> None:
-    """Read the latest posts of the network, or of what an option says; the newest comes last."""
+    """Read the latest posts.
+
+    Those of the whole network, or of what an option says; the newest comes last.
+    """
     file, client = _reader(account, node, needed=home or list_ is not None)
     if home + local + sum(one is not None for one in (tag, by, list_)) > 1:
         say.fail("say one of --home, --local, --list, --tag and --by", say.Exit.USAGE)
@@ -102,7 +105,10 @@ def thread(
     node: NodeUrl = None,
     json_: Json = False,
 ) -> None:
-    """Read a whole conversation: what was answered, and all answers below it."""
+    """Read a whole conversation.
+
+    What the post answers, and all answers below it.
+    """
     id_in(id_, "a post")
     _, client = _reader(account, node)
     found = client.get(f"/v1/records/{id_}/thread")
@@ -181,7 +187,10 @@ def trends(
     node: NodeUrl = None,
     json_: Json = False,
 ) -> None:
-    """Read what more accounts than usual speak of, and why it is listed."""
+    """Read what more accounts than usual speak of.
+
+    And why it is listed.
+    """
     _, client = _reader(account, node)
     found = client.get("/v1/trends")
     if json_:
@@ -210,7 +219,10 @@ def notifications(
     node: NodeUrl = None,
     json_: Json = False,
 ) -> None:
-    """Read who answered, mentioned, followed you and the like; signs in with your key."""
+    """Read who answered, mentioned or followed you.
+
+    And who quoted you, reacted and the like. Signs in with your key.
+    """
     from ratoon_node.cli.session import signed_in
 
     file, client = _reader(account, node, needed=True)

@@ -41,7 +41,7 @@ def seed(
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Fill the store of a node that does not run with made-up people and what they write.
+    """Fill a stopped node with made-up people and posts.
 
     For trying things and for measuring: the keys of these people, and of a node that is made
     here, follow from the seed. Run it again to go on where it was stopped.

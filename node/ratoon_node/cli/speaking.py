@@ -54,9 +54,10 @@ def post(
     node: NodeUrl = None,
     json_: Json = False,
 ) -> None:
-    """Post. Whom the words name as @name@domain is told.
+    """Say something, answer, quote, or ask in a poll.
 
-    With --wait it says how many providers hold the post before it returns.
+    Whom the words name as @name@domain is told. With --wait it says how many providers hold the
+    post before it returns.
     """
     from ratoon_protocol import kinds
 
@@ -130,7 +131,10 @@ def edit(
     node: NodeUrl = None,
     json_: Json = False,
 ) -> None:
-    """Change the words of a post of yours; all else of it stays, and so do its older versions."""
+    """Change the words of a post of yours.
+
+    All else of it stays, and its older versions can still be read.
+    """
     from ratoon_protocol import kinds
 
     target = id_in(id_, "a post")
@@ -149,9 +153,10 @@ def delete(
     node: NodeUrl = None,
     json_: Json = False,
 ) -> None:
-    """Delete posts: every node that follows the rules erases their content.
+    """Delete posts of yours.
 
-    All of them or, if one is not there or not yours, none. Reposts and reactions go the same way.
+    Every node that follows the rules erases their content. All of them go or, if one is not there
+    or not yours, none. Reposts and reactions go the same way.
     """
     from ratoon_protocol import kinds
     from ratoon_protocol.limits import DELETE_TARGETS_MAX
@@ -173,7 +178,10 @@ def react(
     node: NodeUrl = None,
     json_: Json = False,
 ) -> None:
-    """Put a reaction on a post, in place of the one you put there before."""
+    """Put a reaction on a post.
+
+    It takes the place of the one you put there before.
+    """
     from ratoon_protocol import kinds
 
     _, client = signer(account, node)
@@ -189,7 +197,10 @@ def repost(
     node: NodeUrl = None,
     json_: Json = False,
 ) -> None:
-    """Show a post to those who follow you; `delete` takes it back."""
+    """Show a post to those who follow you.
+
+    `ratoon delete` with the id of the repost takes it back.
+    """
     from ratoon_protocol import kinds
 
     _, client = signer(account, node)
@@ -209,7 +220,10 @@ def vote(
     node: NodeUrl = None,
     json_: Json = False,
 ) -> None:
-    """Vote in a poll; voting again changes your vote. Votes are public."""
+    """Vote in a poll.
+
+    Voting again changes your vote. Votes are public.
+    """
     from ratoon_protocol import kinds
 
     if off == bool(numbers):

@@ -81,11 +81,12 @@ def conformance(
     wait: Wait = 10.0,
     json_: Json = False,
 ) -> None:
-    """Check a node of any make against the specification, over the wire.
+    """Check any node against the specification.
 
-    Says pass, fail or not checked for each requirement; the exit code is 1 if one fails. The node
-    must register accounts (or take --invite) and link with unknown nodes, as R-65 has it. The
-    accounts of the run vanish at its end; their identity logs stay.
+    Over the wire, whoever made it. Says pass, fail or not checked for each requirement; the exit
+    code is 1 if one fails. The node must register accounts (or take --invite) and link with
+    unknown nodes, as R-65 has it. The accounts of the run vanish at its end; their identity logs
+    stay.
     """
     import asyncio
 

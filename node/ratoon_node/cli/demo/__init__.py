@@ -35,10 +35,11 @@ def demo(
     ] = 5,
     json_: Json = False,
 ) -> None:
-    """Start nodes at three providers, post, destroy one provider, and see what is left.
+    """See a small network lose one of its providers.
 
-    Fails (exit code 1) if anything is missing that was acknowledged as held by two providers, if
-    the nodes left do not hold equal sets, or if a node took more memory than it may.
+    Starts nodes at three providers on this machine, posts, destroys one provider, and says what is
+    left. Fails (exit code 1) if anything is missing that was acknowledged as held by two
+    providers, if the nodes left do not hold equal sets, or if a node took more memory than it may.
     """
     signal.signal(signal.SIGTERM, _end)
     found = tell(posts, limit, nodes)
