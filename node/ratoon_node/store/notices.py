@@ -237,14 +237,15 @@ def polls_due(db: sqlite3.Connection, now_ms: int, limit: int) -> list[int]:
     return [n for (n,) in found]
 
 
-def voters(db: sqlite3.Connection, own: int, poll: bytes, limit: int) -> list[int]:
-    """Who of those hosted by node `own` voted in a poll."""
+def voters(db: sqlite3.Connection, own: int, poll: bytes, after: int, limit: int) -> list[int]:
+    """Who of those hosted by node `own` voted in a poll, above a number, in that order."""
     found = db.execute(
         "SELECT DISTINCT opinion.author FROM opinion CROSS JOIN account"
         " ON account.n = opinion.author CROSS JOIN pointer ON pointer.account = ?"
         " AND pointer.kind = ? AND pointer.target = account.id AND pointer.state = 1"
-        " WHERE opinion.target = ? AND opinion.kind = ? ORDER BY opinion.author LIMIT ?",
-        (own, kinds.HOSTING, poll, kinds.VOTE, limit),
+        " WHERE opinion.target = ? AND opinion.kind = ? AND opinion.author > ?"
+        " ORDER BY opinion.author LIMIT ?",
+        (own, kinds.HOSTING, poll, kinds.VOTE, after, limit),
     )
     return [author for (author,) in found]
 

@@ -280,6 +280,24 @@ async def test_the_end_of_a_poll_is_told_to_its_author_and_voters(tmp_path: Path
         assert [one.id for one in (await told(node, cat)).items] == [second.id]
 
 
+async def test_many_voters_are_told_some_at_a_time(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(notices, "VOTERS_PER_STEP", 2)
+    async with running(tmp_path) as node:
+        ann, *voters = await people(node, 6)
+        first = ann.sign(kinds.POST, poll(ann.clock.now_ms() + DAY_MS))
+        await publish(node, first)
+        for who in voters:
+            await publish(node, who.sign(kinds.VOTE, {"choices": [0]}, first.id))
+        ann.clock.offset_ms += DAY_MS + 1
+        steps = 0
+        while await node.happenings.step():
+            steps += 1
+            heard = [who for who in voters if await words(node, who) == ["poll"]]
+            assert len(heard) == min(2 * steps, len(voters))
+        assert steps == 3
+        assert await words(node, ann) == ["poll"], "once, however many steps it takes"
+
+
 async def test_a_moved_end_counts_and_polls_are_bounded(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(notices, "POLLS_MAX", 2)
     async with running(tmp_path) as node:
