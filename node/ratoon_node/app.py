@@ -7,7 +7,6 @@ between them (clock, threads, disk, network) comes in through the constructor.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from ratoon_node import __version__
 from ratoon_node.config import Settings
@@ -125,11 +124,6 @@ class Node:
         await self.names.close()
         await self.runtime.close()
         await self.db.close()
-
-
-def read_policy(path: Path) -> Policy:
-    """The rules in `path`; no file means no rules. Raises `PolicyFileError`."""
-    return Policy.parse(path.read_bytes() if path.exists() else b"")
 
 
 def _hub_limits(settings: Settings) -> HubLimits:

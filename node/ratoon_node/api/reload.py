@@ -21,7 +21,7 @@ from ratoon_node.api.route import Access, Route
 from ratoon_node.config import TABLE, ConfigError, Settings
 from ratoon_node.errors import NodeError
 from ratoon_node.operate.supervisor import READY, reloading, tell_supervisor
-from ratoon_node.policy.document import POLICY_BYTES_MAX, PolicyFileError
+from ratoon_node.policy.document import POLICY_BYTES_MAX, PolicyFileError, Problem
 from ratoon_node.policy.engine import Policy
 from ratoon_node.policy.lists import ListEntry, Subject
 from ratoon_node.policy.verdict import Verdict
@@ -97,7 +97,7 @@ class Reloader:
         node = self._node
         entries = await node.db.read(_entries)
         try:
-            return await node.runtime.signatures.run(_parse, settings.policy_path, entries)
+            return await node.runtime.signatures.run(parse_file, settings.policy_path, entries)
         except PolicyFileError:
             node.metrics.policy_reloads.labels("refused").inc()
             raise
@@ -119,13 +119,19 @@ def changes(before: Settings, after: Settings) -> tuple[dict[str, Any], list[str
     return live, [name for name in differ if name not in live]
 
 
-def _parse(path: Path, entries: list[ListEntry]) -> Policy:
-    """The file's rules; no file means none. Runs in a worker thread."""
+def parse_file(path: Path, entries: list[ListEntry]) -> Policy:
+    """The rules in `path`; no file means none. Runs in a worker thread.
+
+    Raises `PolicyFileError`, also for a file that cannot be read: rules that nobody saw hold back
+    nothing.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(POLICY_BYTES_MAX + 1)
     except FileNotFoundError:
         data = b""
+    except OSError as error:
+        raise PolicyFileError([Problem(1, 1, f"cannot be read: {error.strerror}")]) from error
     return Policy.parse(data, entries)
 
 

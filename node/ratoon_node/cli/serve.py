@@ -14,10 +14,10 @@ from collections.abc import Callable
 
 from aiohttp import WSCloseCode, web
 
-from ratoon_node.api.reload import Reloader
+from ratoon_node.api.reload import Reloader, parse_file
 from ratoon_node.api.route import Route, link_route
 from ratoon_node.api.server import RELOADER, make_app, make_runner
-from ratoon_node.app import Node, assemble, read_policy
+from ratoon_node.app import Node, assemble
 from ratoon_node.cli.say import called, fail, terminal, words_grid
 from ratoon_node.config import Config, Settings
 from ratoon_node.operate.folder import Folder
@@ -143,7 +143,7 @@ def _told_to_stop() -> asyncio.Event:
 async def open_node(settings: Settings, folder: Folder, keys: Keys) -> Node:
     """The node of a folder, wired and not started. Raises `CommandError` for a bad policy."""
     try:
-        policy = read_policy(settings.policy_path)
+        policy = parse_file(settings.policy_path, [])
     except PolicyFileError as error:
         fail(f"{settings.policy_path}: {error}")
     runtime = system_runtime(signature_threads=settings.signature_threads)

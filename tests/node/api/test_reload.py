@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from ratoon_node.api.reload import Reloader
+from ratoon_node.api.reload import Reloader, parse_file
 from ratoon_node.config import Settings
 from ratoon_node.errors import NodeError
+from ratoon_node.policy.document import PolicyFileError
+from ratoon_node.policy.engine import Policy
 from tests.node.api.site import site
+
+RULES = '[[rule]]\nid = "a"\nwhen = { word = ["b"] }\nthen = "hold"\nreason = "spam"\n'
 
 
 @pytest.mark.parametrize("sound", [False, True])
@@ -22,9 +26,7 @@ async def test_a_node_that_may_not_say_what_it_is_takes_nothing(
         node = place.node
         took: list[Settings] = []
         before = (node.settings, node.registry.domain, node.gate.policy.version)
-        policy.write_text(
-            '[[rule]]\nid = "a"\nwhen = { word = ["b"] }\nthen = "hold"\nreason = "spam"\n'
-        )
+        policy.write_text(RULES)
         wanted = replace(node.settings, name="Another", domain="other.example")
         reloader = Reloader(node, lambda: wanted)
         reloader.took = took.append
@@ -40,3 +42,15 @@ async def test_a_node_that_may_not_say_what_it_is_takes_nothing(
             assert refused.value.code == "clock"
             assert (node.settings, node.registry.domain, node.gate.policy.version) == before
             assert not took
+
+
+async def test_rules_that_cannot_be_read_change_nothing(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    async with site(tmp_path, policy=RULES) as place:
+        policy.mkdir()
+        status, body = await place.operate("POST", "/reload")
+        assert (status, body["error"]["code"]) == (400, "bad_request")
+        assert "cannot be read" in body["error"]["message"]
+        assert place.node.gate.policy.version == Policy.parse(RULES.encode()).version
+        with pytest.raises(PolicyFileError):
+            parse_file(policy, [])
