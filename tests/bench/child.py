@@ -138,6 +138,7 @@ class Commands:
 
     async def usage(self) -> dict[str, Any]:
         """What the process and its store take now."""
+        await self._node.sets.loaded.wait()
         state = self._node.sets.state()
         return {
             "records": sum(count for count, _ in state.values()),

@@ -46,6 +46,8 @@ from ratoon_protocol.limits import VANISH_GRACE_MS
 
 # What a client is told to wait when the intake is full: a few batches' time.
 BUSY_RETRY_MS = 1000
+# Erasures that come within this time share one cut of the log, which the writer pays for.
+FOLD_GATHER_MS = 200
 # Pause before the log is cut again while a reader still holds it.
 FOLD_RETRY_MS = 200
 # How often grace periods are looked at.
@@ -416,6 +418,7 @@ class Gate:
         """Cut the write-ahead log after an erasure, so that no page of it keeps the text."""
         while True:
             await self._erased.wait()
+            await self._clock.sleep_ms(FOLD_GATHER_MS)
             erasures = self._erasures
             if not await self._retried(self._db.checkpoint):
                 await self._clock.sleep_ms(FOLD_RETRY_MS)
