@@ -187,14 +187,23 @@ def hosts(db: sqlite3.Connection, own: int, account: bytes) -> bool:
     return found is not None and bool(found[0])
 
 
-def about(db: sqlite3.Connection, id_: bytes, limit: int) -> list[int]:
-    """Records that answer, quote, repost or react to a record, in the order of their arrival."""
-    found = db.execute(
-        "SELECT record FROM reference WHERE parent = ? UNION SELECT record FROM reference"
-        " WHERE quote = ? UNION SELECT record FROM reference WHERE repost = ?"
-        " UNION SELECT record FROM opinion WHERE target = ? AND kind = ? LIMIT ?",
-        (id_, id_, id_, id_, kinds.REACTION, limit),
+# Each part by itself, or all of them are gone over before the first is given.
+_ABOUT = " UNION ".join(
+    f"SELECT record FROM (SELECT record FROM {where} LIMIT ?3)"
+    for where in (
+        "reference WHERE parent = ?1",
+        "reference WHERE quote = ?1",
+        "reference WHERE repost = ?1",
+        "opinion WHERE target = ?1 AND kind = ?2",
     )
+)
+
+
+def about(db: sqlite3.Connection, id_: bytes, limit: int) -> list[int]:
+    """Records that answer, quote, repost or react to a record, in the order of their arrival; of
+    each kind at most so many.
+    """
+    found = db.execute(_ABOUT, (id_, kinds.REACTION, limit))
     return sorted(n for (n,) in found)
 
 

@@ -13,7 +13,7 @@ import pytest
 from ratoon_node.api.following import SEEN_MS_MAX, Reader
 from ratoon_node.api.ports import Services
 from ratoon_node.api.rate import Room, allowances
-from ratoon_node.store import circles, schema
+from ratoon_node.store import circles, notices, schema
 from ratoon_node.store.read import journal_end
 from ratoon_node.timeline.feed import NETWORK, Feed, Message
 from ratoon_node.timeline.tallies import HEAVY_COUNT, HEAVY_MS_MAX
@@ -197,3 +197,21 @@ async def test_a_reaction_that_was_taken_out_is_gone_before_the_digest_knows(
             await place.publish(ben.sign(kinds.DELETE, {"ids": [reaction.id]}))
             _, page = await place.get(path)
         assert page["items"] == []
+
+
+def test_what_came_before_its_post_is_not_gone_over_whole() -> None:
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    schema.migrate(db)
+    post, many = b"p" * 32, 20_000
+    rows = [(n, kinds.REACTION, n, post, "♥", 1) for n in range(1, many + 1)]
+    db.executemany("INSERT INTO opinion VALUES (?, ?, ?, ?, ?, ?)", rows)
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    db.set_progress_handler(count, 100)
+    assert len(notices.about(db, post, 50)) == 50
+    assert steps * 100 < many
