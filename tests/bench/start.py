@@ -24,6 +24,8 @@ async def start(work: Work) -> list[Figure]:
         async with serving(work, store) as node:
             path = f"/v1/timelines/home?account={store.state.usual}&limit=20"
             first = await ask(node.url, [get(node.url, path)], 1, 1)
+            path = f"/v1/records/{store.state.thread}/thread?limit=1000"
+            thread = await ask(node.url, [get(node.url, path)], 1, 1)
             usage = await node.ask("usage")
         promised = store.size == "1M"
         took, rss = node.start_seconds, usage["rss"] / MIB
@@ -33,6 +35,7 @@ async def start(work: Work) -> list[Figure]:
                 "start", f"{store.size}, process to serving", took, "s", None, SECONDS, most=True
             ),
             Figure("start", f"{store.size}, the first home timeline", first.each[0] * 1000, "ms"),
+            Figure("start", f"{store.size}, the first long thread", thread.each[0] * 1000, "ms"),
             Figure(
                 "start",
                 f"{store.size}, RSS once it serves",

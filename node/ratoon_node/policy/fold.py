@@ -88,7 +88,8 @@ _ASCII_TOKEN = re.compile("[a-z0-9_]+")
 def _token() -> re.Pattern[str]:
     """Made at first use: a node whose posts are all ASCII never pays for it."""
     # `\w` leaves out the marks that Indic scripts write their vowels with.
-    categories = list(enumerate(map(unicodedata.category, map(chr, range(0x80, 0x20000))), 0x80))
+    found = [sign for sign in map(chr, range(0x80, 0x20000)) if sign.isprintable()]
+    categories = [(ord(sign), unicodedata.category(sign)) for sign in found if not sign.isalnum()]
     marks = _class_of(point for point, category in categories if category in ("Mn", "Mc"))
     signs = _class_of(point for point, category in categories if category == "So")
     return re.compile(f"[{_SPACELESS}{signs}]|(?:(?![{_SPACELESS}])[\\w{marks}])+")
