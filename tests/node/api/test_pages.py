@@ -13,6 +13,7 @@ from ratoon_protocol import kinds
 from ratoon_protocol.record import Record
 from tests.node.api.browsing import Seen, fetched, page
 from tests.node.api.site import site
+from tests.node.api.test_names import HOST, newcomer, open_site, register
 from tests.node.world import Person
 
 NASTY = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&amp;"
@@ -246,6 +247,24 @@ async def test_names_come_with_digits_and_lookalikes_are_marked(tmp_path: Path) 
         _, seen = await page(place, "/")
         assert seen.words.count("name in use twice") == 2
         assert all(who.account.hex()[:8] in seen.words for who in people)
+
+
+async def test_a_profile_is_found_by_name_handle_and_digits(tmp_path: Path) -> None:
+    async with open_site(tmp_path) as place:
+        ann = newcomer(place, 1, f"ann@{HOST}")
+        assert (await register(ann, "ann"))[0] == 201
+        for name in (
+            ann.account,
+            ann.account.upper(),
+            ann.account[:8],
+            "ann",
+            "ANN",
+            f"ann@{HOST}",
+        ):
+            status, seen = await page(place, f"/@{name}")
+            assert (status, ann.account[:8] in seen.words) == (200, True), name
+        for name in ("ben", "ann@other.example", ann.account[:7], "f" * 9):
+            assert (await page(place, f"/@{name}"))[0] == 404
 
 
 async def test_edits_counts_and_polls_are_shown(tmp_path: Path) -> None:

@@ -79,6 +79,7 @@ QUESTIONS: dict[str, Question] = {
     "replies": lambda db: references.referring_before(db, Relation.REPLY, ID, 99, 20),
     "replies since": lambda db: references.referring_since(db, Relation.REPLY, ID, 0, 20),
     "thread": lambda db: references.thread_since(db, ID, 0, 20),
+    "thread before": lambda db: references.thread_before(db, ID, 99, 20),
     "quotes": lambda db: references.referring_before(db, Relation.QUOTE, ID, 99, 20),
     "reposts": lambda db: references.referring_before(db, Relation.REPOST, ID, 99, 20),
     "replies by": lambda db: references.replies_by_before(db, 1, 99, 20),

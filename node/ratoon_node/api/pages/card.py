@@ -217,7 +217,7 @@ class Deck:
         ]
         rest = sum(count for _, count in reactions[EMOJI_SHOWN:])
         if rest:
-            parts.append(f"{rest:,} other reactions")
+            parts.append(number(rest, "other reaction", "other reactions"))
         if not parts:
             return None
         return element("p", list(between(parts, " · ")), class_="counts")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from aiohttp import web
 
 from ratoon_node.api.pages.profile import account_of
@@ -16,7 +18,8 @@ async def account_of_path(request: web.Request, services: Services) -> bytes:
     """The account that the path names. Raises `NodeError(not_found)`."""
     text, node = request.match_info["account"], services.node
     now_ms = node.runtime.clock.now_ms()
-    return await node.db.read(lambda db: account_of(text, node.names.domain, db, now_ms))
+    find = partial(account_of, text, node.names.domain, node.registry.account_of, now_ms)
+    return await node.db.read(find)
 
 
 def tag_of_path(request: web.Request) -> str:

@@ -41,7 +41,13 @@ TABS: Mapping[str, tuple[str, _Find, str]] = {
 }
 
 
-def account_of(text: str, domain: str, db: sqlite3.Connection, now_ms: int) -> bytes:
+#: Whose a name of this node is, if it counts.
+Holder = Callable[[sqlite3.Connection, str], bytes | None]
+
+
+def account_of(
+    text: str, domain: str, holder: Holder, now_ms: int, db: sqlite3.Connection
+) -> bytes:
     """The account that an address means: all 64 digits, a beginning that only one account has, a
     handle that its domain confirms, a name of this node's domain. Raises `NodeError(not_found)`.
     """
@@ -56,7 +62,7 @@ def account_of(text: str, domain: str, db: sqlite3.Connection, now_ms: int) -> b
     if named is not None:
         found.add(names.verified_account(db, str(named), now_ms - VERIFIED_MS_MAX))
     if named is None or named.domain == domain:
-        found.add(names.holder(db, named.name if named is not None else text))
+        found.add(holder(db, named.name if named is not None else text))
     accounts = [one for one in found if one is not None]
     if len(accounts) != 1:  # a name made of digits may be somebody's beginning: nobody's then
         raise NodeError(Code.NOT_FOUND)

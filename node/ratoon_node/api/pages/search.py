@@ -91,6 +91,7 @@ def _form(wanted: SearchQuery) -> Markup:
         element(
             "div",
             choice("in", "Among", _AMONG, wanted.among),
+            " ",
             choice("order", "Order", _ORDERS, wanted.order),
             class_="choices",
         ),
