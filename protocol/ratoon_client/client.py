@@ -231,7 +231,10 @@ class Client:
             )
         except Unreachable:
             return  # what is signed now waits in the file; this is asked again before it leaves
-        file.check_heads(found.json()["heads"])
+        try:
+            file.check_heads(found.json()["heads"])
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise Untrue(f"{found.node} answers with what are no heads") from None
 
     async def _send(self, file: KeyFile, records: Sequence[Record], providers: int) -> None:
         """Send what is in the key file, and forget what is settled. Raises `Refused`."""
@@ -248,7 +251,7 @@ class Client:
                 elsewhere=_is_elsewhere,
                 wait_s=PUBLISH_S + (10 if providers else 0),
             )
-            outcomes = answer.json()["records"]
+            outcomes = _outcomes(answer, len(records))
         except Refused as error:
             if len(records) > 1 or error.code in LATER:
                 raise
@@ -382,6 +385,17 @@ class Client:
         if topic == "home" and "account" not in more:
             more["account"] = self.account.hex()
         return Follower(self, topic, more).posts()
+
+
+def _outcomes(answer: Answer, count: int) -> list[dict[str, Any]]:
+    """What became of each record. Raises `Untrue`."""
+    match answer.json():
+        case {"records": list() as outcomes} if len(outcomes) == count and all(
+            isinstance(one, dict) and isinstance(one.get("code"), str) for one in outcomes
+        ):
+            return outcomes
+        case _:
+            raise Untrue(f"{answer.node} does not say what became of each record")
 
 
 def _is_elsewhere(error: Refused) -> bool:

@@ -39,7 +39,7 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 async def before(there: Site, path: str, answer: Answer) -> AsyncIterator[str]:
     """An honest node that gives its own answer on one path; its address."""
     app = web.Application()
-    app.router.add_get(path, answer)
+    app.router.add_route("*", path, answer)
     for route in liar(there.url, lambda path, data: data).router.routes():
         app.router.add_route(route.method, "/{path:.*}", route.handler)
     runner, url = await listening(app)
@@ -115,7 +115,7 @@ async def test_a_domain_that_was_sold_is_passed_over(tmp_path: Path, moved: bool
             raise web.HTTPFound("http://elsewhere.example/")
         return web.Response(text="<h1>For sale</h1>", content_type="text/html")
 
-    async with site(tmp_path / "a") as there, before(there, "/{path:.*}", parked) as url:
+    async with site(tmp_path / "a") as there, before(there, "/v1/{path:.*}", parked) as url:
         await settle("ana", there.node, there.url, 1)
         async with (
             Client(account="ana") as ana,
@@ -182,3 +182,30 @@ async def test_a_walk_over_headers_ends(tmp_path: Path) -> None:
             finally:
                 await nodes.close()
     assert asked == 2
+
+
+@pytest.mark.parametrize("path", ["/v1/records", "/v1/accounts/{id}/heads"])
+@pytest.mark.parametrize("words", ["{}", "[]", '{"records": [3], "heads": [3]}'])
+async def test_what_no_node_says_of_a_publication_settles_nothing(
+    tmp_path: Path, path: str, words: str
+) -> None:
+    async with site(tmp_path / "a") as there:
+
+        async def answer(request: web.Request) -> web.Response:
+            if request.method == "POST":
+                headers = {"Content-Type": request.content_type}
+                await there.http.post(
+                    there.url + request.path, data=await request.read(), headers=headers
+                )
+            return web.Response(text=words, content_type="application/json")
+
+        await settle("ana", there.node, there.url, 1)
+        async with before(there, path, answer) as url, Client(account="ana") as ana:
+            ana.nodes.urls[:] = [url]
+            with pytest.raises(Untrue):
+                await ana.post("first")
+            ana.nodes.urls[:] = [there.url]
+            await ana.post("second")
+            said = {post.text for post in (await ana.posts_of(ana.account)).posts}
+            assert said - {"first"} == {"second"}
+            assert ("first" in said) is (path == "/v1/records"), "sent, or never signed"
