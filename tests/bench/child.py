@@ -136,6 +136,11 @@ class Commands:
         await self._node.digest.reached(await self._node.db.read(read.journal_end))
         return {"position": self._node.digest.position}
 
+    async def settled(self) -> dict[str, Any]:
+        """Answer once everything that a start leaves to be done behind the API is done."""
+        await self._node.sets.loaded.wait()
+        return await self.digest()
+
     async def usage(self) -> dict[str, Any]:
         """What the process and its store take now."""
         await self._node.sets.loaded.wait()

@@ -21,7 +21,7 @@ async def start(work: Work) -> list[Figure]:
         print(f"start at {store.size}", file=sys.stderr)
         async with serving(work, store):
             pass
-        async with serving(work, store) as node:
+        async with serving(work, store, settled=False) as node:
             path = f"/v1/timelines/home?account={store.state.usual}&limit=20"
             first = await ask(node.url, [get(node.url, path)], 1, 1)
             path = f"/v1/records/{store.state.thread}/thread?limit=1000"

@@ -73,11 +73,14 @@ async def stores(work: Work) -> list[Seeded]:
 
 
 @asynccontextmanager
-async def serving(work: Work, store: Seeded) -> AsyncIterator[NodeChild]:
-    """A node on a copy of the store, at the time at which its last record was written."""
+async def serving(work: Work, store: Seeded, settled: bool = True) -> AsyncIterator[NodeChild]:
+    """A node on a copy of the store, at the time at which its last record was written; once it is
+    settled, or as soon as it answers.
+    """
     folder = work.folder / f"node-{store.size}"
     if not folder.exists():
         await asyncio.to_thread(shutil.copytree, store.folder, folder)
     async with node_child(folder, now_ms=store.state.until_ms) as node:
-        await node.ask("digest")
+        if settled:
+            await node.ask("settled")
         yield node
