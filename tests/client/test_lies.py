@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from tests.client.test_stream import began, take
 from tests.node.api.site import Site, site
 from tests.node.world import Clock, person
 
-Answer = Callable[[web.Request], object]
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 NETWORK = "/v1/timelines/network"
 
 
