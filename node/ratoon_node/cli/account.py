@@ -394,14 +394,14 @@ def recover(
     identity.retire(known, draft, lost, stolen=not retired)
     draft.devices.append(seeds.row(known.network, known.anchor))
     identity.add_home(draft, info.account, first=True)
-    changed = identity.amend(known, identity.paper_of(entropy), draft).encode()
-    if not known.wins(changed):
+    path = [*known.path(), identity.amend(known, identity.paper_of(entropy), draft).encode()]
+    if not known.wins(path[-1]):
         say.fail(
             "the other change was signed with these words too, and nodes follow it for good:"
             " say that one with --on",
             json_code="contested",
         )
-    register_with_invite(client, [*known.path(), changed], invite)
+    register_with_invite(client, path, invite)
     file = identity.key_file(seeds, name, known, client.url, entropy)
     file.home = info.account.hex()
     file.save()
