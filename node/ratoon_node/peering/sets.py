@@ -25,8 +25,9 @@ from ratoon_protocol.reconcile import Index, Window
 PUBLIC_SCOPES = (Scope.LOG, Scope.STATE, Scope.WINDOW)
 # Accounts that come in or go out one by one; for more the whole store is read.
 ACCOUNTS_TURNED_MAX = 1000
-# Headers between the store and an index: all at once they would take more than the index itself.
-LOADED_AT_ONCE = 50_000
+# What is read at once when a view is loaded: some 50 ms, for which other readers may have to wait.
+SLICE_HEADERS = 16_384
+SLICE_ACCOUNTS = 64
 # Indexes kept for peers that admit other nodes than this one does.
 OTHER_VIEWS_MAX = 4
 
@@ -70,30 +71,58 @@ class View:
                 self.indexes[scope].bulk(times)
 
 
-def load_view(db: sqlite3.Connection, nodes: frozenset[bytes]) -> View:
+class _Loading:
+    """A view that is read from the store a slice at a time, so that no reader waits for all of it.
+
+    What changes meanwhile stands in the journal, which whoever loads follows from before the start.
+    """
+
+    def __init__(self, nodes: frozenset[bytes]) -> None:
+        self.view = View()
+        self._nodes = nodes
+        #: Numbers of the accounts that are carried; None: all of those here.
+        self._chosen: list[int] | None = None
+        self._top = 0
+
+    def begin(self, db: sqlite3.Connection) -> int:
+        """See which accounts are carried; how many slices there are."""
+        numbers, hosts = read.account_numbers(db), read.all_hosts(db)
+        for account in numbers:
+            standing = hosts.get(account, ())
+            self.view.place(account, account in self._nodes or not self._nodes.isdisjoint(standing))
+        # Who comes from now on has higher numbers, and is told of in the journal.
+        self._top = read.last_number(db)
+        if len(self.view.accounts) == len(numbers):
+            return -(-self._top // SLICE_HEADERS)
+        self._chosen = [numbers[account] for account in self.view.accounts]
+        return -(-len(self._chosen) // SLICE_ACCOUNTS)
+
+    def take(self, db: sqlite3.Connection, part: int) -> None:
+        """Read one slice."""
+        if self._chosen is None:
+            first = part * SLICE_HEADERS
+            found = read.members_between(db, first, min(first + SLICE_HEADERS, self._top))
+        else:
+            first = part * SLICE_ACCOUNTS
+            found = read.members(db, self._chosen[first : first + SLICE_ACCOUNTS])
+        items: dict[Scope, list[tuple[int, bytes]]] = {scope: [] for scope in PUBLIC_SCOPES}
+        scopes: dict[int, Scope] = {}
+        for kind, created_ms, id_ in found:
+            scope = scopes.get(kind)
+            if scope is None:
+                scope = scopes[kind] = kind_class(kind).scope
+            if scope in items:
+                items[scope].append((seconds(created_ms), id_))
+        for scope, headers in items.items():
+            self.view.indexes[scope].bulk(headers)
+
+
+async def load_view(db: Db, nodes: frozenset[bytes]) -> View:
     """Read the view of `nodes`: accounts they host, and their own."""
-    view = View()
-    numbers = read.account_numbers(db)
-    hosts = read.all_hosts(db)
-    for account in numbers:
-        view.place(account, account in nodes or not nodes.isdisjoint(hosts.get(account, ())))
-    whole = len(view.accounts) == len(numbers)
-    chosen = None if whole else [numbers[account] for account in view.accounts]
-    items: dict[Scope, list[tuple[int, bytes]]] = {scope: [] for scope in PUBLIC_SCOPES}
-    scopes: dict[int, Scope] = {}
-    for kind, created_ms, id_ in read.members(db, chosen):
-        scope = scopes.get(kind)
-        if scope is None:
-            scope = scopes[kind] = kind_class(kind).scope
-        if scope in items:
-            found = items[scope]
-            found.append((seconds(created_ms), id_))
-            if len(found) == LOADED_AT_ONCE:
-                view.indexes[scope].bulk(found)
-                found.clear()
-    for scope, found in items.items():
-        view.indexes[scope].bulk(found)
-    return view
+    loading = _Loading(nodes)
+    for part in range(await db.read(loading.begin)):
+        await db.read(partial(loading.take, part=part))
+    return loading.view
 
 
 def _stood_for(db: sqlite3.Connection, nodes: Sequence[bytes]) -> set[bytes]:
@@ -154,7 +183,7 @@ class Sets:
         async with self._loading:
             self._nodes = nodes
             self._others.clear()
-            self._own = await self._db.read(partial(load_view, nodes=nodes))
+            self._own = await load_view(self._db, nodes)
 
     async def window(self, scope: Scope, nodes: Iterable[bytes], since_ms: int) -> Window:
         """The set of a scope over what `nodes` and this node admit, from `since_ms` on."""
@@ -207,7 +236,7 @@ class Sets:
         view = self._others.get(nodes)
         if view is None:
             async with self._loading:
-                view = await self._db.read(partial(load_view, nodes=nodes))
+                view = await load_view(self._db, nodes)
             self._others[nodes] = view
             while len(self._others) > OTHER_VIEWS_MAX:
                 self._others.popitem(last=False)

@@ -380,12 +380,18 @@ class Member(NamedTuple):
 _OUT = int(Flag.CAPPED | Flag.VANISHED)
 
 
-def members(db: sqlite3.Connection, accounts: Iterable[int] | None) -> Iterator[Member]:
-    """Headers that belong into sets: of some accounts, or (None) of every account here."""
+def members_between(db: sqlite3.Connection, after: int, upto: int) -> Iterator[Member]:
+    """Headers that belong into sets, of every account here, by this store's numbers."""
+    found = db.execute(
+        f"SELECT kind, created_ms, id FROM record WHERE n > ? AND n <= ? AND flags & {_OUT} = 0",
+        (after, upto),
+    )
+    return map(Member._make, found)
+
+
+def members(db: sqlite3.Connection, accounts: Iterable[int]) -> Iterator[Member]:
+    """Headers of some accounts that belong into sets."""
     sql = f"SELECT kind, created_ms, id FROM record WHERE flags & {_OUT} = 0"
-    if accounts is None:
-        yield from map(Member._make, db.execute(sql))
-        return
     for number in accounts:
         chained = f"{sql} AND chain IN (SELECT n FROM chain WHERE account = ?)"
         yield from map(Member._make, db.execute(chained, (number,)))

@@ -35,7 +35,7 @@ async def test_nodes_come_in_and_go_out_without_reading_all(
 
         async def as_stored() -> bool:
             async with here.sets._loading:
-                made = await here.db.read(lambda db: whole(db, here.sets.nodes))
+                made = await whole(here.db, here.sets.nodes)
                 found = {scope: (len(one), one.digest()) for scope, one in made.indexes.items()}
                 same = found == here.sets.state()
             return same and here.sets.nodes == set(here.gate.admission.nodes)
