@@ -159,7 +159,8 @@ class Client:
     def events(self, since: int, **query: str | int | None) -> Iterator[Any]:
         """Server-sent events for ever, from a cursor on; a line that was cut is taken up there.
 
-        Raises `Refused`, or `Unreachable` once the node has been gone for a while.
+        It has a connection of its own: the client can ask in between. Raises `Refused`, or
+        `Unreachable` once the node has been gone for a while.
         """
         failures = 0
         while True:
@@ -179,7 +180,7 @@ class Client:
     def _events(self, since: int, query: Mapping[str, str | int | None]) -> Iterator[Any]:
         """(cursor, event) of one line, until it is cut."""
         given = {name: value for name, value in query.items() if value is not None}
-        connection = self._connected(HEARTBEAT_S)
+        connection = self._connection_to_node(HEARTBEAT_S)
         try:
             connection.request(
                 "GET",
@@ -198,18 +199,19 @@ class Client:
         except (OSError, ValueError, http.client.HTTPException) as error:
             self._unreachable(error)
         finally:
-            self.close()
+            connection.close()
+
+    def _connection_to_node(self, wait_s: float) -> http.client.HTTPConnection:
+        """A new connection, opened by the first request over it."""
+        parts = urlsplit(self.url)
+        tls = parts.scheme == "https"
+        kind = http.client.HTTPSConnection if tls else http.client.HTTPConnection
+        assert parts.hostname is not None, "spelt by spell_url"
+        return kind(parts.hostname, parts.port, timeout=self._timeout_s + wait_s)
 
     def _connected(self, wait_s: float) -> http.client.HTTPConnection:
         if self._connection is None:
-            parts = urlsplit(self.url)
-            kind = (
-                http.client.HTTPSConnection
-                if parts.scheme == "https"
-                else http.client.HTTPConnection
-            )
-            assert parts.hostname is not None, "spelt by spell_url"
-            self._connection = kind(parts.hostname, parts.port, timeout=self._timeout_s)
+            self._connection = self._connection_to_node(wait_s)
         self._connection.timeout = self._timeout_s + wait_s
         if self._connection.sock is not None:
             self._connection.sock.settimeout(self._timeout_s + wait_s)

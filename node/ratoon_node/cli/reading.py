@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 ID_CHARS_SHOWN = 12
 # Deeper answers are not moved further to the right.
 INDENTS_MAX = 8
+# Names that are remembered while something is followed.
+NAMES_MAX = 1000
 
 Limit = Annotated[int, typer.Option(min=1, max=200, help="How many.")]
 
@@ -88,12 +90,13 @@ def _follow(
     client: Client, topic: str, query: Mapping[str, Any], page: dict[str, Any], json_: bool
 ) -> None:
     """Show what comes, for ever."""
-    names = page["accounts"]
+    names = dict(page["accounts"])
     for event in client.events(page["end"], topic=topic, **query):
         if json_:
             say.row(event)
         elif "record" in event:
-            _show(event["record"], names | _named(client, [event["record"]], names))
+            learn(client, event["record"]["account"], names)
+            _show(event["record"], names)
         elif event.get("gone"):
             for id_ in event["gone"]:
                 say.line(f"gone: {id_}")
@@ -240,12 +243,13 @@ def notifications(
         for item in reversed(page["items"]):
             _tell(item, page["accounts"])
     if live:
+        names = dict(page["accounts"])
         for event in client.events(page["end"], topic="notifications"):
             if json_:
                 say.row(event)
             elif "notification" in event:
-                told = event["notification"]
-                _tell(told, page["accounts"] | _named(client, [told], page["accounts"]))
+                learn(client, event["notification"]["account"], names)
+                _tell(event["notification"], names)
 
 
 # --- showing -----------------------------------------------------------------------------
@@ -265,19 +269,19 @@ def _reader(
     return file, client_of(file, node) if file else Client(node or node_here())
 
 
-def _named(
-    client: Client, items: Iterable[Mapping[str, Any]], known: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The names of authors that are not known yet."""
-    from ratoon_node.cli.client import Refused
+def learn(client: Client, account: str, names: dict[str, Any]) -> None:
+    """Add the name of an account to `names`, which has at most `NAMES_MAX`; the oldest goes."""
+    from ratoon_node.cli.client import Refused, Unreachable
 
-    found: dict[str, Any] = {}
-    for account in {item["account"] for item in items} - known.keys():
-        try:
-            found[account] = {"name": client.get(f"/v1/accounts/{account}")["profile"]["name"]}
-        except (Refused, KeyError, TypeError):
-            continue  # no name: the account itself is shown
-    return found
+    if account in names:
+        return
+    try:
+        name = client.get(f"/v1/accounts/{account}")["profile"]["name"]
+    except (Refused, Unreachable, KeyError, TypeError):
+        return  # no name, for now: the account itself is shown
+    while len(names) >= NAMES_MAX:
+        del names[next(iter(names))]
+    names[account] = {"name": name}
 
 
 def _who(account: str, names: Mapping[str, Any]) -> str:

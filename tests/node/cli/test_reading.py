@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ratoon_node.cli.client import Client
+from ratoon_node.cli.reading import NAMES_MAX, learn
 from tests.node.cli.shell import COMMAND, Home, Process, new_home, serving
 
 
@@ -117,6 +121,45 @@ def test_what_is_posted_shows_live_at_another_terminal(home: Home, node: Process
         said(home, "bob", "I ask", "--reply-to", id_)
         told = json.loads(live.stdout.readline())["notification"]
         assert (told["what"], told["target"]) == ("reply", id_)
+
+
+def test_whoever_comes_into_a_followed_timeline_is_named(home: Home, node: Process) -> None:
+    home.good("profile", "set", "--name", "Bob B", "--account", "bob")
+    home.good("follow", "bob", "--account", "ann")
+    said(home, "ann", "before")
+    for which in ((), ("--home",)):
+        with terminal(home, "timeline", *which, "--limit", "1", "-f", "--account", "ann") as live:
+            assert live.stdout is not None
+            for _ in range(2):
+                live.stdout.readline()
+            for text in ("one", "two"):
+                id_ = said(home, "bob", text)
+                head = live.stdout.readline()
+                assert ("  Bob B " in head, id_ in head) == (True, True), head
+                assert live.stdout.readline().strip() == text
+        said(home, "ann", "between")
+    with terminal(home, "notifications", "-f", "--only", "reply", "--account", "ann") as live:
+        assert live.stdout is not None
+        assert live.stdout.readline().strip() == "nothing yet"
+        id_ = said(home, "ann", "ask me")
+        said(home, "bob", "I ask", "--reply-to", id_)
+        assert "reply  Bob B " in live.stdout.readline()
+
+
+def test_a_name_that_was_found_is_not_asked_for_again(home: Home, node: Process) -> None:
+    account = home.good("account", "show", "--account", "bob", "--json").json["account"]
+    home.good("profile", "set", "--name", "Bob B", "--account", "bob")
+    with contextlib.closing(Client(node.url)) as client:
+        names: dict[str, Any] = {f"{number:064x}": {} for number in range(NAMES_MAX)}
+        learn(client, account, names)
+        assert names[account]["name"] == "Bob B"
+        assert len(names) == NAMES_MAX
+        assert f"{0:064x}" not in names
+    nobody = Client("http://127.0.0.1:1")
+    learn(nobody, account, names)
+    assert names[account]["name"] == "Bob B"
+    learn(nobody, "ab" * 32, names)
+    assert "ab" * 32 not in names
 
 
 def test_shells_complete(home: Home) -> None:
