@@ -17,6 +17,7 @@ from ratoon_node.api.ports import Services
 from ratoon_node.api.types import Id, Position
 from ratoon_node.api.view import edit_bytes, item_json
 from ratoon_node.errors import NodeError
+from ratoon_node.store import read
 from ratoon_node.timeline import topics
 from ratoon_node.timeline.feed import Follower, Message
 from ratoon_node.timeline.topics import Authors, Listed, Network, Thread, Topic
@@ -101,7 +102,8 @@ def as_packed(message: Message) -> bytes:
 
 class Notice(msgspec.Struct, omit_defaults=True):
     """Some were missed (the client was too slow): what follows comes from the store. With `since`:
-    what went away after that is not told any more, so what is shown should be read anew.
+    what went away after that is not told (too much did, or it is no cursor of this node), so what
+    is shown should be read anew.
     """
 
     missed: bool
@@ -135,8 +137,8 @@ class Reader:
         """Send for ever; ends when cancelled."""
         feed, metrics = self._services.feed, self._services.node.metrics
         follower = Follower(self._services.node.settings.stream_queue_max, feed)
-        self._sent = follower.since if self._since is None else self._since
         try:
+            self._sent = await self._begin(follower)
             await self._join(follower)
             while True:
                 await self._catch_up(follower)
@@ -154,6 +156,18 @@ class Reader:
         finally:
             feed.leave(follower)
             follower.clear()
+
+    async def _begin(self, follower: Follower) -> int:
+        """The cursor to go on from. One past the journal's end is of another node, or of this one
+        before it was restored: above it nothing would ever come.
+        """
+        if self._since is None:
+            return follower.since
+        end = await self._services.node.db.read(read.journal_end)
+        if self._since <= end:
+            return self._since
+        await self._note(to_json(Notice(True, self._since)))
+        return end
 
     async def _join(self, follower: Follower) -> None:
         """Have the feed offer what is wanted."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from ratoon_node.api.access import signed_in
 from ratoon_node.api.answers import error_body, to_json
+from ratoon_node.api.following import Notice
 from ratoon_node.api.notifications import notification_json
 from ratoon_node.api.ports import Services
 from ratoon_node.errors import NodeError
@@ -64,7 +65,9 @@ class NoticeReader:
             lambda db: (notices.number_of(db, account), notices.end(db))
         )
         assert number is not None, "whoever signs in is here"
-        sent = end if self._since is None else self._since
+        sent = end if self._since is None else min(self._since, end)
+        if self._since is not None and self._since > end:
+            await self._note(to_json(Notice(True, self._since)))
         bell = node.bells.listen(number)
         try:
             while True:

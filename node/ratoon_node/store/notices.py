@@ -265,7 +265,7 @@ _LINE = "SELECT n, what, author, record, target, detail, at_ms FROM notice"
 
 
 def _lines(found: Iterable[tuple[int, int, int, int, int | None, str, int]]) -> list[Line]:
-    return [Line(n, Notice(what), *rest) for n, what, *rest in found]
+    return [Line(fields[0], Notice(fields[1]), *fields[2:]) for fields in found]
 
 
 def before(
@@ -297,8 +297,9 @@ def since(
 
 
 def end(db: sqlite3.Connection) -> int:
-    """The highest place that was given out and is still held; 0 for none."""
-    return int(db.execute("SELECT coalesce(max(n), 0) FROM notice").fetchone()[0])
+    """The highest place that was ever given out, held or not; 0 for none."""
+    found = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'notice'").fetchone()
+    return int(found[0]) if found else 0
 
 
 def ids_of(db: sqlite3.Connection, records: Sequence[int]) -> dict[int, bytes]:

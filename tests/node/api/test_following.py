@@ -138,6 +138,35 @@ async def test_too_far_back_says_that_what_went_away_is_not_known(
         assert await told(socket, 9) == [f"number {at}" for at in range(9)]
 
 
+@pytest.mark.parametrize("topic", ["network", "local"])
+async def test_a_cursor_past_the_end_is_told_so_and_goes_on_from_the_end(
+    tmp_path: Path, topic: str
+) -> None:
+    async with site(tmp_path) as place:
+        ann = await place.resident(2)
+        await place.publish(ann.post("before"))
+        _, body = await place.get("/v1/timelines/network")
+        await place.node.digest.reached(body["end"])
+        at_end = await subscribed(place, topic, since=body["end"])
+        beyond = await subscribed(place, topic, since=body["end"] + 1000)
+        missed = {"missed": True, "from": body["end"] + 1000}
+        url = f"{place.url}/v1/events?topic={topic}&since={body['end'] + 1000}"
+        async with place.http.get(url) as events, asyncio.timeout(20):
+            assert json.loads(await beyond.receive_str()) == missed
+            assert await _data(events) == missed
+            await place.publish(ann.post("after"))
+            assert await told(at_end, 1) == await told(beyond, 1) == ["after"]
+            assert (await _data(events))["record"]["body"]["text"] == "after"
+
+
+async def _data(events: ClientResponse) -> Any:
+    """The next event that has data."""
+    event = b""
+    while b"data: " not in event:
+        event = await events.content.readuntil(b"\n\n")
+    return json.loads(event.partition(b"data: ")[2])
+
+
 async def test_a_limited_post_leaves_public_streams_alone(tmp_path: Path) -> None:
     policy = '[[rule]]\nid = "a"\nthen = "limit"\nreason = "r"\nwhen = { text_bytes_min = 30 }\n'
     async with site(tmp_path, policy=policy) as place:

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from ratoon_node.store import read
 from ratoon_protocol import kinds
 from tests.node.api.members import (
     ask,
@@ -55,6 +56,35 @@ async def test_live_and_resumed(tmp_path: Path) -> None:
             await socket.send_json({"subscribe": "notifications", "since": first["cursor"]})
             assert await heard(socket) == second
             assert (await heard(socket))["notification"]["what"] == "reaction"
+
+
+async def test_a_cursor_past_the_end_is_told_so_and_one_of_what_is_gone_is_not(
+    tmp_path: Path,
+) -> None:
+    async with site(tmp_path) as place:
+        ann, bob = await member(place.node, 2), await member(place.node, 3)
+        token = await signed_in(place, ann)
+        wanted = {"subscribe": "notifications", "token": token}
+        await liked(place, bob, ann)
+        async with (
+            place.http.ws_connect(place.url + "/v1/stream") as near,
+            place.http.ws_connect(place.url + "/v1/stream") as beyond,
+        ):
+            await near.send_json({**wanted, "since": 0})
+            first = await heard(near)
+            mention = bob.post("hm", **_mention(ann))
+            await publish(place.node, mention)
+            second = await heard(near)
+            await publish(place.node, bob.sign(kinds.DELETE, {"ids": [mention.id]}))
+            await place.node.digest.reached(await place.node.db.read(read.journal_end))
+            await near.send_json({**wanted, "since": second["cursor"]})
+            await beyond.send_json({**wanted, "since": second["cursor"] + 1000})
+            missed = {"missed": True, "from": second["cursor"] + 1000}
+            assert await heard(beyond) == missed
+            await liked(place, bob, ann)
+            third = await heard(near)
+            assert await heard(beyond) == third
+            assert third["cursor"] > second["cursor"] > first["cursor"]
 
 
 @pytest.mark.parametrize("ending", ["sign out", "device"])
