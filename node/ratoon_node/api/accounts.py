@@ -249,7 +249,7 @@ class Accounts:
         if not hub.neighbours:
             return False
         asked.charge(request, self._services, FIND_COST)
-        await hub.find(by, name)
+        await hub.errands.find(by, name)
         return True
 
 

@@ -208,7 +208,7 @@ class NeighbourLike(Protocol):
 
 
 class ErrandsLike(Protocol):
-    """Fetching single records from peers."""
+    """Fetching single records and accounts from peers."""
 
     def due(self, ids: Iterable[bytes]) -> list[bytes]:
         """Those of `ids` that may be asked for now."""
@@ -216,6 +216,10 @@ class ErrandsLike(Protocol):
 
     async def fetch(self, ids: Sequence[bytes]) -> None:
         """Ask for records; returns when they are here, nobody has them, or time is up."""
+        ...
+
+    async def find(self, by: int, name: bytes) -> None:
+        """Ask every peer for an account's log; returns when it is here or nobody has it."""
         ...
 
 
@@ -234,10 +238,6 @@ class HubLike(Protocol):
 
     async def meet(self, address: str) -> bytes:
         """The account of the node at an address. Raises `NodeError` with why there is none."""
-        ...
-
-    async def find(self, by: int, name: bytes) -> None:
-        """Ask every peer for an account's log; returns when it is here or nobody has it."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Fetching what a reader misses: a few records by id, from whoever is linked, within a moment.
+"""Fetching what a reader misses: a few records by id, or an account, from whoever is linked.
 
 The answer to the reader never waits longer than `ERRAND_MS_MAX`; what comes later is there for the
 next one who asks. Everything goes through the gate like anything else that comes over a link.
@@ -7,6 +7,7 @@ next one who asks. Everything goes through the gate like anything else that come
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 
 from ratoon_node.peering.neighbour import Neighbour
@@ -14,6 +15,8 @@ from ratoon_node.runtime import Clock, timeout_ms
 
 # Longest wait of a reader for records that are missing.
 ERRAND_MS_MAX = 1500
+# Longest wait for an account that is not known here.
+FIND_MS_MAX = 5000
 # Ids of one errand; a thread that misses more is completed by the next readers.
 ERRAND_IDS_MAX = 64
 # Errands at once: each is one request on a link to each peer asked.
@@ -27,7 +30,7 @@ ASKED_MAX = 8192
 
 
 class Errands:
-    """Requests for single records."""
+    """Requests for single records and accounts."""
 
     def __init__(self, neighbours: Mapping[bytes, Neighbour], clock: Clock) -> None:
         self._neighbours = neighbours
@@ -62,3 +65,10 @@ class Errands:
             pass  # it goes on; whoever asks next finds what came
         finally:
             self._running -= 1
+
+    async def find(self, by: int, name: bytes) -> None:
+        """Ask every peer for an account's log; returns when all have answered, or time is up."""
+        asked = [neighbour.exchange.find(by, name) for neighbour in self._neighbours.values()]
+        with contextlib.suppress(TimeoutError):
+            async with timeout_ms(FIND_MS_MAX):
+                await asyncio.gather(*asked)

@@ -77,8 +77,6 @@ PEERS_TOLD_MAX = 64
 GOODBYES_MS_MAX = 2000
 # Time for a node that the operator adds to open a link.
 MEET_MS_MAX = 15_000
-# Time to look for one account at every peer.
-FIND_MS_MAX = 5000
 
 log = structlog.get_logger()
 
@@ -432,15 +430,6 @@ class Hub:
             pause_ms = min(2 * pause_ms, COMPARE_MS_MAX) if found.fruitless else COMPARE_MS
             await self._clock.sleep_ms(COMPARE_MS_MIN)
             await neighbour.pause(pause_ms)
-
-    async def find(self, by: int, name: bytes) -> None:
-        """Ask every peer for an account's log; returns when all have answered, or time is up."""
-        asked = [neighbour.exchange.find(by, name) for neighbour in self.neighbours.values()]
-        try:
-            async with timeout_ms(FIND_MS_MAX):
-                await asyncio.gather(*asked)
-        except TimeoutError:
-            log.info("find_timeout")
 
     # --- telling -------------------------------------------------------------------------
 

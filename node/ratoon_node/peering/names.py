@@ -240,7 +240,7 @@ class Names:
 
         agrees, row = await self._db.read(listed)
         if not agrees:
-            await self._hub.find(FIND_ACCOUNT, account)
+            await self._hub.errands.find(FIND_ACCOUNT, account)
             agrees, row = await self._db.read(listed)
         if row is not None:
             await self._note(row, True)

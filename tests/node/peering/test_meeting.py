@@ -62,7 +62,7 @@ async def test_an_account_is_found_through_a_third_node_while_its_home_is_dead(
         async with serving(tmp_path / "new", 4) as (new, _):
             await new.hub.meet(at_third)
             for by, name in ((FIND_ACCOUNT_KEY, ann.paper.public), (FIND_ACCOUNT, ann.account)):
-                await new.hub.find(by, name)
+                await new.hub.errands.find(by, name)
                 # The third node vouches for the home it added; the home itself was never seen.
                 assert await new.db.read(lambda db: read.account(db, ann.account)) is not None
             assert await new.db.read(lambda db: read.accounts_by_key(db, ann.paper.public)) == [
@@ -134,7 +134,7 @@ async def test_a_node_is_found_again_at_another_of_its_addresses(tmp_path: Path)
         async with listening(b) as first:
             await befriend(a, b, first, None)
             second = await stack.enter_async_context(listening(b))
-            said = replace(b.description(), addresses=("http://127.0.0.1:1", second))
+            said = replace(b.description(b.settings), addresses=("http://127.0.0.1:1", second))
             await b.own.describe(said)
             await until(lambda: second in addresses(a, b), a)
         await until(lambda: linked_at(a, b) == second, a)

@@ -22,7 +22,7 @@ async def test_who_does_not_read_answers_is_not_read_from(
     read, full = asyncio.Event(), asyncio.Event()
     send = stream._Stream._send
 
-    async def slow(self: stream._Stream, message: bytes | str) -> None:
+    async def slow(self: stream._Stream, message: bytes) -> None:
         sending.append(message)
         if len(sending) >= stream.UNDER_WAY_MAX:
             full.set()

@@ -27,7 +27,9 @@ def whole(db: sqlite3.Connection, viewer: Viewer) -> Whole:
     accounts = [id_ for (id_,) in db.execute("SELECT id FROM account")]
     decisions = {account: viewer.of_account(account) for account in accounts}
     return Whole(
-        sorted((one for one in items if one.position is not None), key=lambda one: one.position),
+        sorted(
+            (one for one in items if one.position is not None), key=lambda one: one.position or 0
+        ),
         [one for one in items if one.position is None],
         {account: read.hosts(db, account) for account in accounts},
         {a for a, one in decisions.items() if one is not None and one.verdict >= HIDDEN_FROM},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ratoon_node.policy import fold
 from ratoon_node.store import digested, read
 from ratoon_node.store.listings import Listing
 from ratoon_node.store.rows import COLUMNS, row
-from ratoon_node.timeline.digest import Digest, Seen, as_edited, body_of
+from ratoon_node.timeline.digest import Chapter, Digest, Seen, as_edited, body_of
 from ratoon_node.timeline.listings import Listings
 from ratoon_node.timeline.references import References
 from ratoon_protocol import bodies, compose, kinds
@@ -105,15 +106,19 @@ async def test_tables_follow_whatever_happens_and_a_replay_finds_the_same(
         await replay(node)
         assert await node.db.read(tables) == wanted
         for name in wanted:
-            await node.db.write(lambda db, name=name: db.execute(f"DELETE FROM {name}"))
+            await node.db.write(partial(clear, name=name))
         await replay(node)
         assert await node.db.read(tables) == wanted
+
+
+def clear(db: sqlite3.Connection, name: str) -> None:
+    db.execute(f"DELETE FROM {name}")
 
 
 async def replay(node: Any) -> None:
     """Go over the whole journal again with new chapters."""
     await node.db.write(lambda db: digested.save_position(db, 0))
-    chapters = [References(), Listings(node.own.account)]
+    chapters: list[Chapter] = [References(), Listings(node.own.account)]
     digest = Digest(node.db, node.fanout, node.runtime.clock, node.runtime.spawn, chapters)
     await digest.start()
     await digest.reached(await node.db.read(read.journal_end))
@@ -132,7 +137,9 @@ async def test_a_tag_that_an_edit_adds_is_new_and_one_that_stays_is_not(tmp_path
         await life.publish(ann.sign(kinds.EDIT, words, post.id))
         await life.digested()
         after = await node.db.read(places)
-        own = (await node.db.read(lambda db: read.by_id(db, post.id))).shown
+        stored = await node.db.read(lambda db: read.by_id(db, post.id))
+        assert stored is not None
+        own = stored.shown
         assert before == {("cats", own)}
         assert ("cats", own) in after
         assert {name for name, at in after if at > own} == {"news", 2}
@@ -183,7 +190,7 @@ async def test_what_is_taken_alone_and_together_ends_the_same(tmp_path: Path) ->
         wanted = await node.db.read(tables)
 
         def singly(db: sqlite3.Connection) -> None:
-            chapters = [References(), Listings(node.own.account)]
+            chapters: list[Chapter] = [References(), Listings(node.own.account)]
             for number in range(1, read.last_number(db) + 1):
                 taken = digested.taken(db, [number]).get(number)
                 if taken is None:

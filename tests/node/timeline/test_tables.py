@@ -217,6 +217,7 @@ async def check_thread(
         replies += [one.id for one in found.replies]
         missing |= {one.id: one for one in found.missing}
         after = found.next
+    assert found is not None
     assert isinstance(found.focus, Item) == (id_ in here)
     told = [one.id for one in found.ancestors]
     root = body.get("root", id_)
@@ -262,6 +263,7 @@ async def test_who_may_answer_is_named_and_nothing_is_left_out(tmp_path: Path) -
             await life.publish(post, *[one for _, one in answers])
             await life.digested()
             found = await sight.read(partial(thread, id_=post.id, after=0, limit=9))
+            assert found is not None
             assert [one.id for one in found.replies] == [one.id for _, one in answers]
             welcome = {who.account for who in (ann, *invited)}
             assert set(found.uninvited) == {
