@@ -16,6 +16,7 @@ from ratoon_node.cli.conformance.bench import Options
 from ratoon_node.cli.conformance.run import checks_for, run
 from ratoon_node.cli.conformance.suite import ABOUT, CHECKS, UNSEEN, Verdict, chosen
 from ratoon_node.cli.say import CommandError
+from ratoon_node.peering.receipts import Counts
 from tests.node.api.site import TOKEN, site
 from tests.node.cli.planted import FAULTS, Plant
 from tests.node.cli.shell import new_home, serving
@@ -140,6 +141,22 @@ async def test_a_sound_node_passes_again_and_again(tmp_path: Path) -> None:
             found = (await run(asked, [requirement for requirement, _ in FAULTS])).results
             assert {one.requirement: one.problems for one in found if one.problems} == {}
             assert {one.verdict for one in found} == {Verdict.PASS}
+
+
+async def test_copies_at_other_providers_are_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two providers that the operator confirmed before hold all that this node has, at once."""
+    async with fresh(tmp_path) as (node, asked):
+        count = node.receipts._count
+
+        def with_others(nodes: set[bytes]) -> Counts:
+            found = count(nodes)
+            return found._replace(nodes=found.nodes + 2, providers=found.providers + 2)
+
+        monkeypatch.setattr(node.receipts, "_count", with_others)
+        found = (await run(asked, ["R-130"])).results[0]
+        assert (found.verdict, found.problems) == (Verdict.PASS, ())
 
 
 @pytest.mark.parametrize(("requirement", "plant"), FAULTS, ids=[p.__name__ for _, p in FAULTS])

@@ -175,7 +175,8 @@ async def confirmed(bench: Bench) -> None:
         wait = str(int(max(bench.options.wait_s, 1) * 1000))
         found = await bench.http.one(post.encode(), wait="providers:2", timeout=wait)
         bench.same("R-130", "two providers in time", found.status, 201)
-        bench.same("R-130", "their count", _row(found.json).get("providers"), 2)
+        count = _row(found.json).get("providers", 0)  # a node may have others, and they count too
+        bench.true("R-130", f"at least two are counted: {count}", count >= 2)
     finally:
         link.says = Code.DROPPED
         await bench.operate("DELETE", f"/v1/operator/peers/{node.account.hex()}")
