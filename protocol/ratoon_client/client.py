@@ -155,8 +155,11 @@ class Client:
 
     async def post(
         self, text: str, *, reply_to: Post | None = None, quote: Post | None = None, **more: Any
-    ) -> Record:
-        """Post. Links, tags and mentions are marked; `more` are fields of a post (R-107)."""
+    ) -> Post:
+        """Post. Links, tags and mentions are marked; `more` are fields of a post (R-107).
+
+        What comes back can be answered, quoted and reacted to at once. Raises as `publish`.
+        """
         accounts = {}
         for name in compose.mentioned(text):
             if "@" in name:
@@ -171,7 +174,7 @@ class Client:
             body |= compose.answer_to(reply_to.id, reply_to.account, reply_to.body)
         if quote is not None:
             body |= {"quote": quote.id, "quote_account": quote.account}
-        return await self.publish(kinds.POST, body)
+        return _post_of(await self.publish(kinds.POST, body), body)
 
     async def follow(self, account: bytes, follow: bool = True) -> Record:
         """Follow an account, or with `follow=False` no longer."""
@@ -347,19 +350,9 @@ class Client:
                 raise Untrue("a node gives what is not a post")
         verifier = await self.verifier()
         first = await verifier.check(data)
-        header = first.record.header
-        if author is not None and header.account != author:
+        if author is not None and first.record.header.account != author:
             raise Untrue("a post of another account than the one asked for")
-        post = Post(
-            first.record.id,
-            header.account,
-            kinds.name(header.kind),
-            header.created_ms,
-            first.body,
-            position,
-            first.record,
-            None,
-        )
+        post = _post_of(first.record, first.body, position)
         if edited is None:
             return post
         edit = await verifier.check(edited)
@@ -385,6 +378,13 @@ class Client:
         if topic == "home" and "account" not in more:
             more["account"] = self.account.hex()
         return Follower(self, topic, more).posts()
+
+
+def _post_of(record: Record, body: Body, position: int | None = None) -> Post:
+    """A record that is verified, or was signed here, as its readers see it."""
+    header = record.header
+    kind = kinds.name(header.kind)
+    return Post(record.id, header.account, kind, header.created_ms, body, position, record, None)
 
 
 def _outcomes(answer: Answer, count: int) -> list[dict[str, Any]]:

@@ -44,6 +44,22 @@ async def test_what_is_said_is_read_back_verified(tmp_path: Path) -> None:
         assert keyfile.load("bob").pending == []
 
 
+async def test_what_was_just_said_can_be_answered_quoted_and_reacted_to(tmp_path: Path) -> None:
+    async with site(tmp_path / "a") as there:
+        await settle("ana", there.node, there.url, 1)
+        async with Client(account="ana") as ana:
+            first = await ana.post("Hello #world", lang="en")
+            answer = await ana.post("and again", reply_to=first)
+            last = await ana.post("and again", reply_to=answer, quote=first)
+            assert (last.body["parent"], last.body["root"]) == (answer.id, first.id)
+            assert (last.body["quote"], last.text) == (first.id, "and again")
+            await ana.react(last)
+            await ana.repost(first)
+            read = {post.id: post for post in (await ana.posts_of(ana.account)).posts}
+            for post in (first, answer, last):
+                assert read[post.id]._replace(position=None) == post
+
+
 async def test_no_node_keeps_what_was_signed_for_the_next_time(tmp_path: Path) -> None:
     async with site(tmp_path / "a") as there:
         await settle("ana", there.node, there.url, 1)
@@ -131,7 +147,7 @@ async def test_a_node_that_answers_with_another_record_is_not_believed(tmp_path:
             two = await ana.post("two")
 
         def change(path: str, data: bytes) -> bytes:
-            return two.encode() if path.endswith(one.id.hex()) else data
+            return two.record.encode() if path.endswith(one.id.hex()) else data
 
         runner, url = await listening(liar(there.url, change))
         try:

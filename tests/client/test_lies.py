@@ -134,7 +134,7 @@ async def test_a_post_of_nobody_hides_no_other(tmp_path: Path) -> None:
             true = await ana.post("true")
 
         async def haunted(request: web.Request) -> web.Response:
-            items = [[2, ghost.post("boo").encode(), None], [1, true.encode(), None]]
+            items = [[2, ghost.post("boo").encode(), None], [1, true.record.encode(), None]]
             data = msgpack.packb({"items": items, "next": None, "end": 2})
             return web.Response(body=data, content_type=RECORDS_TYPE)
 

@@ -127,10 +127,10 @@ async def test_another_node_goes_on_without_a_gap(tmp_path: Path) -> None:
             line.cut()
             reader.nodes.failed(url)
             reader.nodes.urls.remove(url)  # the first node is gone for good
-            await second.publish(*sent)
+            await second.publish(*(post.record for post in sent))
             assert await take(posts, 2) == ["1", "2"]
             sent = [await ana.post("3")]
-            await second.publish(*sent)
+            await second.publish(*(post.record for post in sent))
             assert await take(posts, 1) == ["3"]
 
 
