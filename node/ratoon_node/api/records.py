@@ -12,15 +12,16 @@ from aiohttp import web
 from msgspec import Meta
 
 from ratoon_node.api import asked
-from ratoon_node.api.answers import JSON_TYPE, RECORD_TYPE, answer, binary, cached, failure, to_json
+from ratoon_node.api.answers import JSON_TYPE, RECORD_TYPE, binary, cached, failure, to_json
 from ratoon_node.api.fetching import bring
 from ratoon_node.api.ports import Services
 from ratoon_node.api.route import Example, Route
 from ratoon_node.api.threads import Missing, missing_view
 from ratoon_node.api.types import Id
-from ratoon_node.api.view import Named, Shown, faces_json, item_view, items_json, masked_view
+from ratoon_node.api.view import Named, Shown, faces_json, item_json, items_json, masked_view
 from ratoon_node.errors import NodeError
 from ratoon_node.store import references
+from ratoon_node.timeline.tallies import tallies
 from ratoon_node.timeline.thread import Placeholder, look
 from ratoon_node.timeline.visibility import Item, Masked, Viewer
 from ratoon_protocol import kinds
@@ -112,21 +113,19 @@ class Records:
     async def record(self, request: web.Request) -> web.Response:
         """A record by its id. `Accept: application/vnd.ratoon.record` gives the signed bytes."""
         id_ = asked.id_of_path(request)
-        found = await self._find(request, id_)
-        if isinstance(found, Masked):
-            return _hidden(id_, found)
-        if asked.wants(request, RECORD_TYPE):
-            return cached(request, found.record.encode(), RECORD_TYPE, id_.hex())
-        return answer(item_view(found))
-
-    async def _find(self, request: web.Request, id_: bytes) -> Item | Masked:
-        """As `find`; peers are asked for what is not here."""
+        signed = asked.wants(request, RECORD_TYPE)
+        look = partial(_signed if signed else _shown, id_=id_)
         try:
-            return await find(self._services, id_)
-        except NodeError:
+            found = await self._services.sight.read(look)
+        except NodeError:  # not here: peers are asked
             if not await bring(request, self._services, [id_]):
                 raise
-        return await find(self._services, id_)
+            found = await self._services.sight.read(look)
+        if isinstance(found, Masked):
+            return _hidden(id_, found)
+        if signed:
+            return cached(request, found, RECORD_TYPE, id_.hex())
+        return binary(found, JSON_TYPE)
 
     async def read(self, request: web.Request) -> web.Response:
         """Many records: bookmarks, and whatever else a client has ids of."""
@@ -141,7 +140,7 @@ class Records:
         found = await self._services.sight.read(partial(_versions, id_=id_))
         if isinstance(found, Masked):
             return _hidden(id_, found)
-        return answer({"items": found})
+        return binary(b'{"items":[%b]}' % b",".join(found), JSON_TYPE, len(found))
 
 
 def _hidden(id_: bytes, found: Masked) -> web.Response:
@@ -149,21 +148,29 @@ def _hidden(id_: bytes, found: Masked) -> web.Response:
     return failure(NodeError(found.code), status, record=masked_view(id_, found))
 
 
-async def find(services: Services, id_: bytes) -> Item | Masked:
+def _find(db: sqlite3.Connection, viewer: Viewer, id_: bytes) -> Item | Masked:
     """A public record by its id. Raises `NodeError(not_found)`.
 
     What is private is not found: whoever may read it asks in another way.
     """
-    return await services.sight.read(partial(_find, id_=id_))
-
-
-def _find(db: sqlite3.Connection, viewer: Viewer, id_: bytes) -> Item | Masked:
     found = look(db, viewer, [id_])[id_]
     if isinstance(found, Item):
         return found
     if found.masked is None:
         raise NodeError(Code.NOT_FOUND)
     return found.masked
+
+
+def _signed(db: sqlite3.Connection, viewer: Viewer, id_: bytes) -> bytes | Masked:
+    """A record as it was signed. Raises as `_find`."""
+    found = _find(db, viewer, id_)
+    return found if isinstance(found, Masked) else found.record.encode()
+
+
+def _shown(db: sqlite3.Connection, viewer: Viewer, id_: bytes) -> bytes | Masked:
+    """A record in JSON, with its counts. Raises as `_find`."""
+    found = _find(db, viewer, id_)
+    return found if isinstance(found, Masked) else items_json(db, viewer, [found])[0]
 
 
 def _read(db: sqlite3.Connection, viewer: Viewer, ids: Sequence[bytes]) -> tuple[bytes, int]:
@@ -180,15 +187,14 @@ def _read(db: sqlite3.Connection, viewer: Viewer, ids: Sequence[bytes]) -> tuple
     return data, len(ids)
 
 
-def _versions(
-    db: sqlite3.Connection, viewer: Viewer, id_: bytes
-) -> list[dict[str, object]] | Masked:
-    """The versions that can be read, as JSON has them. Raises `NodeError(not_found)`."""
+def _versions(db: sqlite3.Connection, viewer: Viewer, id_: bytes) -> list[bytes] | Masked:
+    """The versions that can be read, each in JSON. Raises as `_find`."""
     post = _find(db, viewer, id_)
     if isinstance(post, Masked):
         return post
-    found = [item_view(Item(post.card, post.verdict, None))]
+    counted = tallies(db, viewer, [post])  # of the post as it stands, whatever it said at first
+    found = [item_json(Item(post.card, post.verdict, None), counted.get(post.id))]
     if post.record.header.kind == kinds.POST:
         edits = viewer.look_at(references.versions(db, post.card.n, id_))
-        found += [item_view(one) for one in edits if isinstance(one, Item)]
+        found += [item_json(one) for one in edits if isinstance(one, Item)]
     return found

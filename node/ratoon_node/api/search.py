@@ -15,7 +15,7 @@ from ratoon_node.api.answers import JSON_TYPE, binary, to_json
 from ratoon_node.api.ports import Services
 from ratoon_node.api.route import Example, Route
 from ratoon_node.api.types import Count, Id, Position
-from ratoon_node.api.view import Named, Shown, faces_json, item_json
+from ratoon_node.api.view import Named, Shown, faces_json, item_json, items_json
 from ratoon_node.store import digested
 from ratoon_node.timeline import search, terms
 from ratoon_node.timeline.search import Order
@@ -112,7 +112,7 @@ def _posts(
     after = search.after(wanted.after, order)
     found = search.posts(db, viewer, query, order, after, wanted.limit, now_ms)
     accounts = faces_json(db, viewer, dict.fromkeys(item.account for item in found.items))
-    items = [msgspec.Raw(item_json(item)) for item in found.items]
+    items = [msgspec.Raw(text) for text in items_json(db, viewer, found.items)]
     return _answer(db, found.next, accounts, items=items), len(items)
 
 

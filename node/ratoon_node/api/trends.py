@@ -15,7 +15,7 @@ from ratoon_node.api.answers import JSON_TYPE, binary, to_json
 from ratoon_node.api.ports import Services
 from ratoon_node.api.route import Example, Route
 from ratoon_node.api.types import Count, Ms
-from ratoon_node.api.view import Named, Shown, faces_json, item_json
+from ratoon_node.api.view import Named, Shown, faces_json, items_json
 from ratoon_node.timeline import trends
 from ratoon_node.timeline.trends import Board, Trending
 from ratoon_node.timeline.visibility import PUBLIC_HIDDEN_FROM, Item, Viewer
@@ -102,11 +102,13 @@ def _view(board: Board, limit: int, db: sqlite3.Connection, viewer: Viewer) -> t
             shown.append((one, item))
     shown = shown[:limit]
     accounts = faces_json(db, viewer, dict.fromkeys(item.account for _, item in shown))
+    texts = items_json(db, viewer, [item for _, item in shown])
     data = to_json(
         {
             "tags": [{"tag": one.target, "why": why(one)} for one in board.tags[:limit]],
             "posts": [
-                {"item": msgspec.Raw(item_json(item)), "why": why(one)} for one, item in shown
+                {"item": msgspec.Raw(text), "why": why(one)}
+                for (one, _), text in zip(shown, texts, strict=True)
             ],
             "window_hours": trends.WINDOW_HOURS,
             "made_ms": board.made_ms,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ratoon_node.api.answers import RECORD_TYPE
+from ratoon_node.store import read
 from ratoon_protocol import kinds
 from tests.node.api.site import Site, site
 
@@ -29,6 +30,29 @@ async def test_a_record_reads_as_json_and_as_the_bytes_that_were_signed(tmp_path
         assert (status, body["error"]["code"]) == (404, "not_found")
         status, body = await place.get("/v1/records/abc")
         assert (status, body["error"]["code"]) == (400, "bad_request")
+
+
+async def test_a_post_has_counts_wherever_it_is_read(tmp_path: Path) -> None:
+    async with site(tmp_path) as place:
+        ann, ben = [await place.resident(seed) for seed in (2, 3)]
+        post = ann.post("a heron")
+        edit = ann.sign(kinds.EDIT, {"text": "the heron"}, target=post.id)
+        like = ben.sign(kinds.REACTION, {"emoji": "♥", "state": 1}, target=post.id)
+        await place.publish(post, edit, like)
+        await place.node.digest.reached(await place.node.db.read(read.journal_end))
+        expected = {"replies": 0, "reposts": 0, "quotes": 0, "reactions": {"♥": 1}}
+        _, one = await place.get(f"/v1/records/{post.id.hex()}")
+        assert (one["counts"], one["body"]["text"]) == (expected, "the heron")
+        _, page = await place.get("/v1/timelines/network")
+        assert one in page["items"]
+        _, body = await place.get(f"/v1/records/{post.id.hex()}/versions")
+        first, second = body["items"]
+        assert (first["counts"], first["body"]["text"]) == (expected, "a heron")
+        assert "counts" not in second, "an edit is no post"
+        _, found = await place.get("/v1/search?q=heron")
+        assert found["items"] == [one]
+        _, other = await place.get(f"/v1/records/{like.id.hex()}")
+        assert "counts" not in other
 
 
 async def test_a_deleted_record_says_gone_and_leaves_the_timeline(tmp_path: Path) -> None:
