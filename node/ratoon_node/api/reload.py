@@ -30,6 +30,9 @@ from ratoon_protocol.errors import Code
 
 log = structlog.get_logger()
 
+# A file that was moved or not mounted must not open the doors: no rules are said by an empty file.
+GONE = "the file is gone while its rules are in force; an empty file means no rules"
+
 
 class PolicyInForce(msgspec.Struct):
     """The version of the rules that are in force now."""
@@ -97,6 +100,8 @@ class Reloader:
         node = self._node
         entries = await node.db.read(_entries)
         try:
+            if node.gate.policy.rules and not settings.policy_path.exists():
+                raise PolicyFileError([Problem(1, 1, GONE)])
             return await node.runtime.signatures.run(parse_file, settings.policy_path, entries)
         except PolicyFileError:
             node.metrics.policy_reloads.labels("refused").inc()

@@ -190,6 +190,8 @@ class Digest:
                     return True
             except sqlite3.Error as error:  # a full disk: with the next commit
                 log.warning("sweep_waits", error=type(error).__name__)
+            except Exception:  # a bug costs one chapter's sweep, and not all that follow
+                log.exception("sweep_failed", chapter=type(chapter).__name__)
         return False
 
     async def _take_singly(self, lines: int) -> None:
@@ -202,7 +204,10 @@ class Digest:
                 if _passes(error):
                     return  # tried again like any other slice
                 log.exception("digest_skipped", line=self.position + 1)
-                await self._take(1, skip=True)
+                try:
+                    await self._take(1, skip=True)
+                except sqlite3.OperationalError:
+                    return
 
 
 def _passes(error: Exception) -> bool:

@@ -54,3 +54,15 @@ async def test_rules_that_cannot_be_read_change_nothing(tmp_path: Path) -> None:
         assert place.node.gate.policy.version == Policy.parse(RULES.encode()).version
         with pytest.raises(PolicyFileError):
             parse_file(policy, [])
+
+
+async def test_rules_do_not_end_because_their_file_is_gone(tmp_path: Path) -> None:
+    async with site(tmp_path, policy=RULES) as place:
+        version = place.node.gate.policy.version
+        status, answer = await place.operate("POST", "/policy")
+        assert (status, "gone" in str(answer)) == (400, True), answer
+        assert place.node.gate.policy.version == version
+        (tmp_path / "policy.toml").write_text("")
+        status, _ = await place.operate("POST", "/policy")
+        assert status == 200
+        assert not place.node.gate.policy.rules

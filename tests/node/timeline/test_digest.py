@@ -95,3 +95,27 @@ async def publish(node, records) -> None:
 
     outcomes = await node.gate.submit([one.encode() for one in records], API)
     assert {one.code for one in outcomes} <= ACCEPTED
+
+
+class Sweeping(Book):
+    """A chapter whose sweep has a bug."""
+
+    def waits(self, db: sqlite3.Connection) -> bool:
+        return True
+
+    def sweep(self, db: sqlite3.Connection) -> None:
+        raise RuntimeError("a bug")
+
+
+async def test_a_sweep_that_crashes_stops_nothing_else(tmp_path: Path) -> None:
+    async with running(tmp_path) as node:
+        who = person(node.settings.network_bytes, random.Random(4), node.runtime.clock)
+        await join(node, who)
+        book = Sweeping()
+        assert await told(node, book) == []
+        digest = Digest(node.db, node.fanout, node.runtime.clock, node.runtime.spawn, [book])
+        await digest.start()
+        for text in ("one", "two"):
+            await publish(node, [who.post(text)])
+            await digest.reached(await node.db.read(read.journal_end))
+        assert sorted(book.texts.values()) == ["one", "two"]
