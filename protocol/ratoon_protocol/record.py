@@ -101,6 +101,20 @@ def decode_record(data: bytes) -> Record:
     Raises `DecodeError` or `RecordError`. The caller verifies the signature next
     (`keys.verify(header.key, signature, signed_message(header_bytes))`).
     """
+    header_bytes, signature, payload = _parts(data)
+    return assemble(header_bytes, signature, payload)
+
+
+def header_bytes_in(data: bytes) -> bytes:
+    """The header's bytes in an encoded record, unchecked. Raises `DecodeError`."""
+    header_bytes = _parts(data)[0]
+    if type(header_bytes) is not bytes:
+        raise DecodeError(Code.BAD_TYPE, "record")
+    return header_bytes
+
+
+def _parts(data: bytes) -> list[codec.Value]:
+    """Header, signature and payload, of whatever type they are."""
     if len(data) > RECORD_BYTES_MAX:
         raise DecodeError(Code.TOO_LARGE)
     parts = codec.decode(data, depth_max=1)
@@ -108,7 +122,7 @@ def decode_record(data: bytes) -> Record:
         raise DecodeError(Code.BAD_TYPE, "record")
     if len(parts) != 3:
         raise DecodeError(Code.BAD_LENGTH, "record")
-    return assemble(parts[0], parts[1], parts[2])
+    return parts
 
 
 def assemble(

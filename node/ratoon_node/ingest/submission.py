@@ -20,6 +20,10 @@ class Way(StrEnum):
     BUNDLE = "bundle"
 
 
+#: Somebody here asks to publish it: it is stored as it should be, or not at all.
+_STRICT = (Way.API, Way.SELF)
+
+
 class Origin(NamedTuple):
     """Where a submission came from; `peer` is the node account behind a link."""
 
@@ -51,7 +55,9 @@ def size_of(item: Submission) -> int:
 
 
 class Outcome(NamedTuple):
-    """The gate's answer for one submission. `id` is None when it could not be read."""
+    """The gate's answer for one submission. `id` is None when its header could not be read, and
+    whenever what a link brought was refused unstored.
+    """
 
     id: bytes | None
     code: Code
@@ -72,8 +78,8 @@ class Candidate(NamedTuple):
 
     @property
     def strict(self) -> bool:
-        """Somebody here asks to publish it: it is stored as it should be, or not at all."""
-        return self.origin.way is Way.API or self.origin.way is Way.SELF
+        """Whether it came as `_STRICT` says."""
+        return self.origin.way in _STRICT
 
 
 def read(item: Submission, origin: Origin, network: bytes, now_ms: int) -> Candidate:
@@ -83,7 +89,7 @@ def read(item: Submission, origin: Origin, network: bytes, now_ms: int) -> Candi
     payload that does not fit is the peer's fault and one that is no valid body the author's,
     and the header counts all the same.
     """
-    strict = origin.way in (Way.API, Way.SELF)
+    strict = origin.way in _STRICT
     peer_fault = False
     if isinstance(item, Parts):
         try:
@@ -127,8 +133,19 @@ def read_all(
         try:
             found.append(read(item, origin, network, now_ms))
         except ProtocolError as error:
-            found.append(Outcome(None, error.code, error.detail))
+            id_ = _id_of(item) if origin.way in _STRICT else None
+            found.append(Outcome(id_, error.code, error.detail))
     return found
+
+
+def _id_of(item: Submission) -> bytes | None:
+    """The id of what was refused, if its header can be read: who published it knows it by that."""
+    try:
+        header = item.header if isinstance(item, Parts) else record.header_bytes_in(item)
+        record.decode_header(header)
+    except ProtocolError:
+        return None
+    return record.record_id(header)
 
 
 def check_signatures(candidates: Sequence[tuple[int, Candidate]]) -> list[tuple[int, Code]]:

@@ -12,7 +12,7 @@ import pytest
 
 from ratoon_node.api.answers import RECORD_TYPE, RECORDS_TYPE
 from ratoon_protocol import kinds
-from ratoon_protocol.record import Record, encode_header
+from ratoon_protocol.record import Record, encode_header, record_id
 from tests.node.api.site import Site, site
 from tests.node.world import Person
 
@@ -142,6 +142,32 @@ async def test_records_that_no_node_takes(tmp_path: Path) -> None:
         for at, (data, code) in enumerate(cases):
             _, found = await place.publish_one(data)
             assert found["error"]["code"] == code, (at, code, found)
+        await assert_nothing(place, ann)
+
+
+async def test_what_is_refused_is_named_if_its_header_can_be_read(tmp_path: Path) -> None:
+    async with site(tmp_path) as place:
+        ann = await place.resident(2)
+        good = ann.post("x")
+        torn = bytes(msgpack.packb([good.header_bytes, good.signature, bytes(64)]))
+        late = bytes(
+            msgpack.packb(list(good.header._replace(created_ms=place.clock.now_ms() + 601_000)))
+        )
+        cases = [
+            (torn, "payload_mismatch"),
+            (crafted(ann, padded(b"\x80")), "bad_body"),
+            (resigned(ann, good, late, good.payload or b""), "future"),
+            (msgpack.packb([good.header_bytes, good.signature, None]), "empty"),
+        ]
+        for data, code in cases:
+            _, found = await place.publish_one(data)
+            (one,) = found["records"]
+            id_ = record_id(msgpack.unpackb(data)[0])
+            assert (one["code"], one["id"]) == (code, id_.hex())
+        unnamed = (good.encode()[:-1], msgpack.packb([late[:-1], good.signature, bytes(64)]), b"x")
+        for data in unnamed:
+            _, found = await place.publish_one(data)
+            assert found["records"][0]["id"] is None
         await assert_nothing(place, ann)
 
 
