@@ -14,7 +14,7 @@ from typing import Any
 
 from ratoon_client.keyfile import KeyFile, instance
 from ratoon_node.cli.client import Client, Refused, Unreachable, spell_url
-from ratoon_node.cli.say import fail, note
+from ratoon_node.cli.say import Exit, fail, note
 from ratoon_node.runtime import SystemClock
 from ratoon_protocol import keys, kinds, phrase, record
 from ratoon_protocol.author import (
@@ -102,9 +102,19 @@ class NodeInfo:
     domain: str = ""
 
     def handle(self, name: str) -> str:
-        """The handle of a name there. Raises `CommandError` if the node gives out none."""
+        """The handle of a name there. Raises `CommandError` if that cannot be."""
+        from ratoon_node.policy.naming import name_fault, parse_handle
+
+        alone = name.removeprefix("@").partition("@")[0].lower()
         if not self.domain:
             fail("this node gives out no names: its operator has not said its domain")
+        if "@" in name:
+            fail(
+                f"say the name alone: --handle {alone}; it becomes {alone}@{self.domain}",
+                Exit.USAGE,
+            )
+        if name != alone or parse_handle(f"{name}@{self.domain}") is None:
+            fail(f"{name} is no name. {name_fault(name)}", Exit.USAGE)
         return f"{name}@{self.domain}"
 
 

@@ -335,8 +335,11 @@ def _poll(poll: Mapping[str, Any] | None, counts: Mapping[str, Any]) -> list[str
 
 def _counts(counts: Mapping[str, Any]) -> str:
     """What others made of a post, in one line; "" if nothing."""
+    several = {"replies": "reply", "reposts": "repost", "quotes": "quote"}
     found = [
-        f"{counts[name]} {name}" for name in ("replies", "reposts", "quotes") if counts.get(name)
+        f"{counts[names]} {name if counts[names] == 1 else names}"
+        for names, name in several.items()
+        if counts.get(names)
     ]
     found += [f"{emoji} {count}" for emoji, count in counts.get("reactions", {}).items()]
     return "  ".join(found)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from ratoon_node.cli import identity
+from ratoon_node.cli.say import CommandError, Exit
 from tests.node.cli.shell import Home, new_home, serving
 
 
@@ -59,6 +61,24 @@ def test_a_node_without_a_domain_gives_out_no_names(tmp_path: Path) -> None:
     with serving(home):
         done = home.run("account", "new", "--handle", "ann", "--words-file", str(tmp_path / "w"))
     assert (done.code, "no names" in done.err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("handle", "words"),
+    [
+        ("bob@b.test", "say the name alone: --handle bob"),
+        ("@Bob@b.test", "say the name alone: --handle bob"),
+        ("Bob", "small letters"),
+        ("b b", "small letters"),
+    ],
+)
+def test_a_name_that_cannot_be_is_told_before_anything_is_made(handle: str, words: str) -> None:
+    info = identity.NodeInfo(b"", b"", "node.example")
+    with pytest.raises(CommandError, match=words) as error:
+        info.handle(handle)
+    assert error.value.code is Exit.USAGE
+    assert "characters that no text" not in str(error.value)
+    assert info.handle("bob") == "bob@node.example"
 
 
 def test_an_invitation_says_who_came_and_ends(tmp_path: Path) -> None:

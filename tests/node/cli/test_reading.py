@@ -85,7 +85,10 @@ def test_reactions_and_reposts_are_counted_and_told(home: Home, node: Process) -
     assert "reaction  Account" in shown
     after = home.good("notifications", "--account", "ann", "--json").json
     assert after["unread"] == {} or not any(after["unread"].values())
-    assert "1 reposts  ♥ 1" in home.good("timeline", "--by", "ann").out
+    for text in ("one", "two"):
+        said(home, "bob", text, "--reply-to", id_)
+    caught_up(home, ("thread", id_), 2)
+    assert "2 replies  1 repost  ♥ 1" in home.good("timeline", "--by", "ann").out
     home.good("react", id_, "--off", "--account", "bob")
 
 
