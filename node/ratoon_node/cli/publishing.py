@@ -59,13 +59,19 @@ def sign(
 
 
 def said(published: Published, words: str, json_: bool) -> None:
-    """Tell what became of a record."""
+    """Tell what became of a record; ends with exit code 1 if fewer hold it than were asked for."""
     outcome: dict[str, Any] = dict(published.outcome)
     if published.location:
         outcome["location"] = published.location
     if json_:
         say.result(outcome)
-        return
+    else:
+        _told(published, outcome, words)
+    if published.location:
+        raise typer.Exit(say.Exit.FAILED)
+
+
+def _told(published: Published, outcome: dict[str, Any], words: str) -> None:
     say.line(f"{words} {outcome['id']}")
     if outcome["code"] == "held":
         say.line("  it waits for this node's moderators")

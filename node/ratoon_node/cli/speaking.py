@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 # What makes a post more than nothing, where it has no words.
 _INSTEAD_OF_WORDS = ("quote", "poll", "media")
+# What was meant to name somebody and lacks the domain.
+_BARE_NAME = re.compile(r"(?<![\w@/])@(\w+(?:[.-]\w+)*)(?![\w.-]*@)")
 
 Text = Annotated[str, typer.Argument(help="What to say; - reads it from standard input.")]
 
@@ -57,7 +60,8 @@ def post(
     """Say something, answer, quote, or ask in a poll.
 
     Whom the words name as @name@domain is told. With --wait it says how many providers hold the
-    post before it returns.
+    post before it returns; if they are fewer, the post is there all the same and the exit code is
+    1.
     """
     from ratoon_protocol import kinds
 
@@ -85,12 +89,16 @@ def _say(body: Body, text: str, client: Client) -> None:
             say.fail("there are no words in it: say something", say.Exit.USAGE)
         words = ""
     accounts: dict[str, bytes] = {}
-    for name in compose.mentioned(words):
+    named = compose.mentioned(words)
+    for name in named:
         if "@" in name:
             try:
                 accounts[name] = account_of(name, client)
             except Refused:
-                say.note(f"@{name}: the node finds nobody by that name, so nobody is told")
+                say.note(f"nobody is found as @{name}; it stays text")
+    for name in dict.fromkeys(_BARE_NAME.findall(words)):
+        if name.lower() not in named:
+            say.note(f"nobody is found as @{name}; it stays text: a mention is @name@domain")
     body.pop("facets", None)
     body["text"] = words
     if facets := compose.facets(words, accounts):

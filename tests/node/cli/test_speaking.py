@@ -144,7 +144,25 @@ def test_a_mention_is_told_and_an_unknown_one_stays_text(home: Home, client: Cli
     done = home.good(*words)
     facets = shown(client, done.json["id"])["body"]["facets"]
     assert [facet[3] for facet in facets] == [ann]
-    assert "@nobody@localhost: the node finds nobody" in done.err
+    assert done.err == "nobody is found as @nobody@localhost; it stays text\n"
+
+
+def test_a_name_without_a_domain_names_nobody_and_is_told(home: Home, node: Process) -> None:
+    account = home.good("account", "show", "--account", "ann", "--json").json["account"]
+    text = f"@ann, (@Bob.b) and a@b.example, @{account}, https://a.example/@cat @ann@localhost"
+    done = home.good("post", text, "--account", "bob")
+    told = "nobody is found as @{}; it stays text: a mention is @name@domain\n"
+    assert done.err == told.format("ann") + told.format("Bob.b")
+
+
+def test_too_few_holders_are_a_failure_that_scripts_see(home: Home, node: Process) -> None:
+    wait = ("post", "kept once", "--wait", "2", "--timeout", "1", "--account", "ann")
+    few = home.run(*wait)
+    assert (few.code, "fewer than asked for, so far" in few.out) == (1, True)
+    assert "held by 1 node at 1 provider" in few.out
+    few = home.run(*wait, "--json")
+    assert (few.code, few.json["code"], few.json["providers"]) == (1, "stored", 1)
+    home.good("post", "kept once", "--wait", "1", "--account", "ann")
 
 
 def test_a_profile_keeps_what_it_is_not_asked_to_change(
