@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from ratoon_node.api.types import Ms
+from ratoon_node.api.types import WaitMs
 from ratoon_node.errors import ANSWERS, NodeError
 from ratoon_protocol.errors import Code
 
@@ -95,7 +95,7 @@ class Fault(msgspec.Struct, omit_defaults=True):
 
     code: str
     message: str
-    retry_ms: Ms | None = None
+    retry_ms: WaitMs | None = None
 
 
 class Refusal(msgspec.Struct, omit_defaults=True):

@@ -9,6 +9,7 @@ from aiohttp import http_exceptions, web
 from aiohttp.web_protocol import RequestHandler
 
 from ratoon_node.api.answers import failure
+from ratoon_node.api.route import Handler
 from ratoon_node.errors import NodeError
 from ratoon_protocol.errors import Code
 
@@ -46,6 +47,23 @@ class Connection(RequestHandler):
         return response
 
 
+def answering(handler: Handler) -> Handler:
+    """`handler`, with the framework's refusal of an unknown `Expect` (RFC 9110, section 10.1.1)
+    in the one shape: it comes before anything of this node is asked.
+    """
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except web.HTTPExpectationFailed as error:
+            safe = "Nothing but 100-continue can be expected."
+            response = failure(NodeError(Code.BAD_REQUEST, safe=safe), error.status)
+            response.headers["Server"] = SERVER
+            return response
+
+    return answer
+
+
 class Listener(web.Server):
     """Makes a `Connection` of each client."""
 
@@ -66,7 +84,7 @@ class Runner(web.AppRunner):
     async def _make_server(self) -> Listener:
         made = await super()._make_server()
         return Listener(
-            made.request_handler,
+            answering(made.request_handler),
             self._kwargs,
             request_factory=made.request_factory,
             loop=made._loop,

@@ -147,6 +147,8 @@ class Invites:
         node = self._services.node
         if len(form.note.encode()) > LINE_BYTES_MAX:
             raise NodeError(Code.TOO_LONG)
+        if form.expires_ms is not None and form.expires_ms <= node.runtime.clock.now_ms():
+            raise NodeError(Code.OUT_OF_RANGE, safe="expires_ms is over already.")
         code = node.runtime.random.randbytes(INVITE_BYTES).hex()
         await node.registry.invite(code, form.uses, form.expires_ms, form.note)
         return answer(Made(code, form.uses, form.expires_ms), 201)
@@ -156,6 +158,8 @@ class Invites:
         code = request.match_info["code"]
         db = self._services.node.db
         rows = await db.read(lambda db: invites.come_by(db, code, INVITED_SHOWN_MAX))
+        if rows is None:
+            raise NodeError(Code.NOT_FOUND)
         return answer(Guests(code, [Guest(row.account.hex(), row.at_ms) for row in rows]))
 
     async def revoke(self, request: web.Request) -> web.Response:

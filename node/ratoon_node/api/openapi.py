@@ -26,6 +26,8 @@ _IN_PATH = re.compile(r"\{(\w+)\}")
 _ANY = (Code.BAD_REQUEST, Code.ENCODING_REFUSED, Code.INTERNAL)
 _BOUNDED = (Code.RATE, Code.BUSY, Code.SHUTDOWN)
 _FIELDS = (Code.OUT_OF_RANGE, Code.TOO_LONG, Code.TOO_MANY)
+# What is answered to a head before it is known which route it is for, by its status.
+_HEAD = {417: Code.BAD_REQUEST, 431: Code.TOO_LARGE}
 _BODY = (Code.EMPTY, Code.TOO_LARGE, Code.TIMEOUT)
 
 #: What stands in the document for a word in braces of an example.
@@ -133,6 +135,20 @@ class _Schemas:
             self.of(route.query)["$ref"].rpartition("/")[2] for route in routes if route.query
         ]
         self._queries = {name: self.shared.pop(name) for name in set(queries)}
+        self._leave_out_defaults([self.of(route.body) for route in routes if route.body])
+
+    def _leave_out_defaults(self, bodies: Sequence[dict[str, Any]]) -> None:
+        """An answer leaves out what is as usual; generators take what has a default for always
+        there. What stands in a body keeps it.
+        """
+        asked: set[str] = set()
+        new = set(_named_in(bodies))
+        while new:
+            asked |= new
+            new = set(_named_in([self.shared[name] for name in new])) - asked
+        for name in self.shared.keys() - asked:
+            for schema in self.shared[name].get("properties", {}).values():
+                schema.pop("default", None)
 
     def of(self, type_: Any) -> dict[str, Any]:
         """The schema of a type."""
@@ -153,6 +169,19 @@ class _Schemas:
             if name in whole.get("required", ()):
                 parameter["required"] = True
             yield parameter
+
+
+def _named_in(schema: Any) -> Iterator[str]:
+    """Names of the shared schemas that a schema refers to."""
+    if isinstance(schema, Mapping):
+        for key, value in schema.items():
+            if key == "$ref":
+                yield value.rpartition("/")[2]
+            else:
+                yield from _named_in(value)
+    elif isinstance(schema, list):
+        for one in schema:
+            yield from _named_in(one)
 
 
 def _never_null(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -250,6 +279,8 @@ def _answers(route: Route, schemas: _Schemas) -> dict[str, Any]:
 def _refusals(route: Route, schemas: _Schemas) -> dict[str, Any]:
     """The one shape for each status, with the codes that come with it."""
     by_status: dict[int, set[str]] = defaultdict(set)
+    for status, code in _HEAD.items():
+        by_status[status].add(code.value)
     for code in codes_of(route):
         by_status[refused_status(code)].add(code.value)
     return {

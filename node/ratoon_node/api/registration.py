@@ -87,6 +87,7 @@ class Registrations:
                 pool=Pool.ENTRY,
                 answer=Registered,
                 status=201,
+                also=(200,),
                 codes=(
                     Code.INVITE_NEEDED,
                     Code.NAME_TAKEN,

@@ -18,6 +18,8 @@ Id = Annotated[
 Position = Annotated[int, Meta(ge=0, le=INT_MAX, description="a place in a timeline")]
 #: Milliseconds since 1970 UTC.
 Ms = Annotated[int, Meta(ge=0, le=INT_MAX, description="milliseconds since 1970 UTC")]
+#: How long to wait.
+WaitMs = Annotated[int, Meta(ge=0, le=INT_MAX, description="milliseconds from now")]
 #: Number of something.
 Count = Annotated[int, Meta(ge=0, le=INT_MAX)]
 

@@ -73,8 +73,10 @@ def newest(db: sqlite3.Connection, limit: int) -> list[InviteRow]:
     return [InviteRow(*row) for row in found]
 
 
-def come_by(db: sqlite3.Connection, code: str, limit: int) -> list[Invited]:
-    """Who came by an invite, in the order of their coming."""
+def come_by(db: sqlite3.Connection, code: str, limit: int) -> list[Invited] | None:
+    """Who came by an invite, in the order of their coming; None if there is no such invite."""
+    if db.execute("SELECT 1 FROM invite WHERE code = ?", (code,)).fetchone() is None:
+        return None
     found = db.execute(
         "SELECT account, code, at_ms FROM invited WHERE code = ? ORDER BY at_ms LIMIT ?",
         (code, limit),

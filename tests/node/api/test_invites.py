@@ -96,12 +96,29 @@ async def test_invites_end(tmp_path: Path, end: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [{"uses": 0}, {"uses": 10_001}, {"uses": "1"}, {"note": "x" * 257}, {"more": 1}]
+    ("body", "code"),
+    [
+        ({"uses": 0}, "out_of_range"),
+        ({"uses": 10_001}, "out_of_range"),
+        ({"uses": "1"}, "bad_request"),
+        ({"note": "x" * 257}, "too_long"),
+        ({"more": 1}, "bad_request"),
+        ({"expires_ms": 1}, "out_of_range"),
+    ],
 )
-async def test_bad_invites_are_not_made(tmp_path: Path, body: dict[str, Any]) -> None:
+async def test_bad_invites_are_not_made(tmp_path: Path, body: dict[str, Any], code: str) -> None:
     async with site(tmp_path) as place:
-        assert (await place.operate("POST", "/invites", body))[0] == 400
+        status, found = await place.operate("POST", "/invites", body)
+        assert (status, found["error"]["code"]) == (400, code)
         assert await left(place) == []
+
+
+async def test_an_invite_that_nobody_made_has_no_guests(tmp_path: Path) -> None:
+    async with site(tmp_path) as place:
+        code = await made(place)
+        assert (await place.operate("GET", f"/invites/{code}/accounts"))[1]["accounts"] == []
+        status, found = await place.operate("GET", "/invites/no/accounts")
+        assert (status, found["error"]["code"]) == (404, "not_found")
 
 
 async def test_a_registration_that_fails_gives_everything_back(tmp_path: Path) -> None:
@@ -121,12 +138,13 @@ async def test_a_registration_that_fails_gives_everything_back(tmp_path: Path) -
 
 async def test_the_statements_about_invites_use_indexes(tmp_path: Path) -> None:
     async with site(tmp_path) as place:
+        code = await made(place)
 
         def look(db: Any) -> list[str]:
             seen: list[str] = []
             db.set_trace_callback(seen.append)
             invites.newest(db, 5)
-            invites.come_by(db, "x", 5)
+            invites.come_by(db, code, 5)
             invites.came_by(db, b"x")
             db.set_trace_callback(None)
             return [row[3] for sql in seen for row in db.execute("EXPLAIN QUERY PLAN " + sql)]

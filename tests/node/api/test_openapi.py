@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import jsonschema_rs
+import pytest
 from openapi_spec_validator import validate
 
 from ratoon_node.api.answers import JSON_TYPE
@@ -58,6 +59,60 @@ async def test_every_route_for_programs_is_described_and_no_other(tmp_path: Path
         told = {(method.upper(), path) for path, one in document["paths"].items() for method in one}
         begins = ("/v1/", "/.well-known/", "/nodeinfo/", "/livez", "/readyz", "/metrics")
         assert told == {one for one in served if one[1].startswith(begins)}
+
+
+def properties(document: Document, name: str) -> dict[str, Any]:
+    return dict(document["components"]["schemas"][name]["properties"])
+
+
+async def test_what_an_answer_may_leave_out_is_not_said_to_be_there(tmp_path: Path) -> None:
+    """Generators of clients take a field with a default for one that always stands there."""
+    async with site(tmp_path) as place:
+        _, document = await place.get(DOCUMENT_PATH)
+        for answer in (
+            "Shown",
+            "Counts",
+            "Named",
+            "Fault",
+            "Refusal",
+            "StoredRecord",
+            "Registered",
+        ):
+            for field, schema in properties(document, answer).items():
+                assert "default" not in schema, (answer, field)
+        assert properties(document, "Registration")["invite"]["default"] == ""
+        assert properties(document, "NewInvite")["uses"]["default"] == 1
+
+
+async def test_what_any_call_may_answer_is_declared(tmp_path: Path) -> None:
+    async with site(tmp_path) as place:
+        _, document = await place.get(DOCUMENT_PATH)
+        (wait, nothing) = properties(document, "Fault")["retry_ms"]["anyOf"]
+        assert (wait["type"], nothing) == ("integer", {"type": "null"})
+        assert "1970" not in wait["description"]
+        for path in document["paths"].values():
+            for one in path.values():
+                assert {"400", "417", "431", "500"} <= one["responses"].keys()
+        registered = document["paths"]["/v1/accounts"]["post"]["responses"]
+        assert registered["200"]["content"] == registered["201"]["content"]
+
+
+@pytest.mark.parametrize(
+    ("head", "status"), [({"Expect": "x"}, 417), ({"Accept": "x" * 9000}, 431)]
+)
+async def test_a_head_that_is_refused_is_answered_as_declared(
+    tmp_path: Path, head: dict[str, str], status: int
+) -> None:
+    async with site(tmp_path) as place:
+        _, document = await place.get(DOCUMENT_PATH)
+        for path in ("/v1/node", "/nowhere"):
+            async with place.http.get(place.url + path, headers=head) as response:
+                assert (response.status, response.content_type) == (status, JSON_TYPE)
+                assert response.headers["Server"] == "ratoon"
+                schema = document["paths"]["/v1/node"]["get"]["responses"][str(status)]
+                schema = schema["content"][JSON_TYPE]["schema"]
+                whole = {"components": document["components"], **schema}
+                jsonschema_rs.validator_for(whole).validate(await response.json())
 
 
 async def test_what_is_known_already_is_not_sent_again(tmp_path: Path) -> None:
