@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -73,3 +74,19 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
 def settings_of(data_dir: Path | None) -> Config:
     """The settings in force for a command that takes only the folder."""
     return load(flags={"data_dir": data_dir}, environ=os.environ)
+
+
+def folder_flag(folder: Path) -> str:
+    """What a person adds to a command so that it acts on a node's folder; "" for the usual one."""
+    return "" if _is_usual(folder) else f" --data-dir {shlex.quote(str(folder))}"
+
+
+def folder_variable(folder: Path) -> str:
+    """The same, put before a command that has no such flag."""
+    name = TABLE["data_dir"].env
+    return "" if _is_usual(folder) else f"{name}={shlex.quote(str(folder))} "
+
+
+def _is_usual(folder: Path) -> bool:
+    usual: Path = TABLE["data_dir"].default
+    return folder == usual.expanduser()

@@ -9,7 +9,7 @@ import typer
 
 from ratoon_client.keyfile import KeyFile
 from ratoon_node.cli.client import DEFAULT_NODE, Client
-from ratoon_node.cli.flags import settings_of
+from ratoon_node.cli.flags import folder_flag, settings_of
 from ratoon_node.cli.say import called, fail
 from ratoon_node.operate.folder import Folder
 
@@ -43,10 +43,11 @@ def operator(data_dir: Path | None) -> Client:
     """A client with the rights of the operator: whoever may read the node's folder."""
     folder = Folder(settings_of(data_dir).settings.data_dir)
     token, serving = folder.operator_token(), folder.serving()
+    start = f"start it with `{called()} run{folder_flag(folder.path)}`"
     if token is None:
-        fail(f"no node was ever run in {folder.path}: start it with `{called()} run`")
+        fail(f"no node was ever run in {folder.path}: {start}")
     if serving is None:
-        fail(f"the node in {folder.path} does not run: start it with `{called()} run`")
+        fail(f"the node in {folder.path} does not run: {start}")
     return Client(serving.url, token)
 
 

@@ -18,6 +18,7 @@ from ratoon_node.api.reload import Reloader, parse_file
 from ratoon_node.api.route import Route, link_route
 from ratoon_node.api.server import RELOADER, make_app, make_runner
 from ratoon_node.app import Node, assemble
+from ratoon_node.cli.flags import folder_flag, folder_variable
 from ratoon_node.cli.say import called, fail, terminal, words_grid
 from ratoon_node.config import Config, Settings
 from ratoon_node.operate.folder import Folder
@@ -94,8 +95,8 @@ def open_keys(folder: Folder, settings: Settings) -> Keys:
     if screen is None:
         print(
             f"This is a new node. Its recovery words are in {folder.words_file}, which only you"
-            f" can read. Run `{called()} init` on a terminal to write them down and remove the"
-            " file.",
+            f" can read. Run `{called()} init{folder_flag(folder.path)}` on a terminal to write"
+            " them down and remove the file.",
             file=sys.stderr,
         )
     return keys
@@ -225,7 +226,7 @@ async def _answer(
         tell_supervisor(READY)
         say(
             f"Serving at {url} · open it in a browser, or in a second terminal:"
-            f" {called()} account new"
+            f" {folder_variable(folder.path)}{called()} account new"
         )
         await stop.wait()
     finally:

@@ -92,6 +92,8 @@ class Process:
     url: str
     process: subprocess.Popen[str]
     log: Path
+    #: What it said once it served.
+    line: str
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Tell it to end; gives its exit code."""
@@ -116,7 +118,7 @@ def serving(home: Home, *arguments: str) -> Iterator[Process]:
         line = process.stdout.readline()
         found = _SERVING.match(line)
         assert found, (line, log.read_text()[-500:])
-        yield Process(found[1], process, log)
+        yield Process(found[1], process, log, line)
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)

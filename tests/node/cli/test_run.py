@@ -108,6 +108,26 @@ def test_init_writes_a_settings_file_that_changes_nothing(home: Home):
     assert {row["source"] for row in shown.values()} == {"default"}
 
 
+def test_what_a_node_in_another_folder_says_to_type_is_about_that_folder(home: Home):
+    folder = home.path / "another folder"
+    with serving(home, "--data-dir", str(folder)) as node:
+        assert f"Run `ratoon init --data-dir '{folder}'` on a terminal" in node.log.read_text()
+        words = ("--words-file", str(home.path / "words"))
+        assert node.line.rstrip().endswith(f": RATOON_DATA_DIR='{folder}' ratoon account new")
+        typed = home.run("account", "new", *words, RATOON_DATA_DIR=str(folder))
+        assert (typed.code, f"at home at {node.url.rstrip('/')}: " in typed.out) == (0, True), typed
+        home.good("post", "here")
+    assert not (home.data / "keys.json").exists()
+    gone = home.run("peer", "list", "--data-dir", str(folder))
+    assert f"`ratoon run --data-dir '{folder}'`" in gone.err
+
+
+def test_a_node_in_the_usual_folder_names_no_folder(home: Home):
+    with serving(home) as node:
+        assert node.line.endswith(" in a second terminal: ratoon account new\n")
+        assert "Run `ratoon init` on a terminal" in node.log.read_text()
+
+
 def test_two_processes_never_use_one_folder(home: Home):
     with serving(home) as node:
         second = home.run("run", "--port", "0")
