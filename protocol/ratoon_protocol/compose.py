@@ -91,9 +91,11 @@ def answer_to(id_: bytes, account: bytes, body: Body) -> Body:
 
 # An edit changes what is said, not where in a conversation it stands.
 _PLACE = ("parent", "parent_account", "root", "root_account", "quote", "quote_account")
+# What makes an edit the one of its post (R-27, R-35), and is no field of a post.
+_SLOT = ("target", "slot_salt")
 
 
 def edited(first: Body, edit: Body) -> Body:
     """A post's body as it is read now: an edit's fields (R-108) at the first version's place."""
-    kept = {name: value for name, value in edit.items() if name not in _PLACE}
+    kept = {name: value for name, value in edit.items() if name not in (*_PLACE, *_SLOT)}
     return kept | {name: first[name] for name in _PLACE if name in first}

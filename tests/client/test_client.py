@@ -36,7 +36,7 @@ async def test_what_is_said_is_read_back_verified(tmp_path: Path) -> None:
             await other.react(page.posts[0])
             await ana.publish(kinds.EDIT, {"text": "Hello again"}, first.id)
             (post,) = (await other.posts_of(ana.account)).posts
-            assert (post.text, post.id) == ("Hello again", first.id)
+            assert (post.body, post.id) == ({"text": "Hello again"}, first.id)
             found = await ana.record(answer.id)
             assert found.body["parent"] == first.id
             await ana.delete(first.id)

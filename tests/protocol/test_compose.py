@@ -57,6 +57,14 @@ def test_an_answer_names_the_root_of_the_thread() -> None:
     assert (later["root"], later["root_account"], later["parent"]) == (root, ANA, id_)
 
 
+def test_an_edit_is_read_as_a_post_at_the_place_of_the_first_version() -> None:
+    first = {"text": "anser", "lang": "en", "parent": b"\x01" * 32, "root": b"\x01" * 32}
+    slot = {"target": b"\x02" * 32, "slot_salt": b"\x03" * 16}
+    edit = {"text": "answer", "warning": "w", "parent": b"\x04" * 32, "quote": b"\x04" * 32, **slot}
+    place = {"parent": first["parent"], "root": first["root"]}
+    assert compose.edited(first, edit) == {"text": "answer", "warning": "w", **place}
+
+
 @given(st.text(alphabet=st.sampled_from("#@ ahtps:/.é猫0()\u200d-_"), max_size=80))
 def test_every_node_takes_what_is_marked(text: str) -> None:
     _check_facets(text.encode(), compose.facets(text, {}))

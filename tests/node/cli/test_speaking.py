@@ -91,7 +91,7 @@ def test_what_is_wrong_with_a_command_line_is_said_as_json(home: Home) -> None:
 def test_an_edit_changes_words_and_nothing_else(home: Home, client: Client) -> None:
     root = said(home, "bob", "a question")
     id_ = said(home, "ann", "an anser", "--reply-to", root, "--lang", "en", "--warning", "careful")
-    before = shown(client, id_)["body"] | {"target": id_}
+    before = shown(client, id_)["body"]
     home.good("edit", id_, "an answer, see https://a.example", "--account", "ann")
     home.good("edit", id_, "an answer", "--account", "ann")
     after = shown(client, id_)
