@@ -31,7 +31,9 @@ ANSWERS: Mapping[Code, Answer] = {
     Code.WANTED: Answer(202, "The header is here, the content is still being fetched."),
     Code.WITHHELD: Answer(403, "This node's rules refuse the content."),
     Code.GONE: Answer(410, "Deleted by its author."),
-    Code.REVOKED: Answer(403, "Signed with a key that its owner has revoked."),
+    Code.REVOKED: Answer(
+        403, "The account's keys do not cover it: revoked, or not allowed to sign this."
+    ),
     Code.CAPPED: Answer(429, "Above the number of records one key may sign in a day."),
     Code.INVALID: Answer(422, "The content is not valid for its kind."),
     Code.DROPPED: Answer(410, "No longer kept on this node."),

@@ -10,7 +10,7 @@ import pytest
 
 from ratoon_client import keyfile
 from ratoon_node.cli import identity, signing
-from ratoon_node.cli.client import Client
+from ratoon_node.cli.client import Client, Refused
 from ratoon_node.cli.publishing import span_ms
 from ratoon_node.cli.say import CommandError
 from ratoon_protocol import kinds, phrase
@@ -261,6 +261,20 @@ def test_a_contested_account_goes_on_from_what_its_owner_names(
     assert list(log.state.handles) == list(chosen.handles)
     elsewhere = other.run(*back, "x", "--id", "ab" * 32, given=words)
     assert (elsewhere.code, "are not for the account" in elsewhere.out) == (1, True)
+
+
+def test_a_key_that_may_not_post_is_not_called_revoked_alone(
+    home: Home, node: Process, client: Client
+) -> None:
+    """The account's own key changes the account, and says nothing."""
+    entropy = phrase.entropy_from_words(home.account("eve"))
+    account = home.good("account", "show", "--account", "eve", "--json").json["account"]
+    network = identity.ask_node(client).network
+    author = Author(network, bytes.fromhex(account), phrase.account_key(entropy), None)
+    signed = author.sign(kinds.POST, {"text": "x"}, identity.now_ms(), bytes(16))
+    with pytest.raises(Refused, match="revoked, or not allowed to sign this") as error:
+        client.post_records("/v1/records", [signed.encode()])
+    assert error.value.json_code == "revoked"
 
 
 def test_a_time_is_a_number_and_a_unit() -> None:
