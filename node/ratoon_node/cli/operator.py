@@ -65,23 +65,13 @@ def peer_add(
     Its copies count towards another provider only with --provider: what nodes say of themselves
     counts for nothing.
     """
-    from ratoon_node.cli.client import Refused
     from ratoon_node.cli.places import operator
 
     if not address.startswith(("http://", "https://")):
         say.fail(f"{address} is no address such as https://node.example", say.Exit.USAGE)
     body = {"address": address, "provider": provider, "country": country}
     given = {name: value for name, value in body.items() if value is not None}
-    try:
-        found = operator(data_dir).send("POST", "/v1/operator/peers", given)
-    except Refused as error:
-        if error.json_code == "bad_address":
-            say.fail(
-                f"{address} is no public address of a node; for a LAN or a test run this node with"
-                " --accept-private-addresses",
-                json_code=error.json_code,
-            )
-        raise
+    found = operator(data_dir).send("POST", "/v1/operator/peers", given)
     if json_:
         say.result(found)
     else:

@@ -15,7 +15,7 @@ from aiohttp.abc import AbstractResolver
 from aiohttp.resolver import ThreadedResolver
 
 from ratoon_node.errors import NodeError
-from ratoon_node.peering.wire import PublicResolver
+from ratoon_node.peering.wire import PublicResolver, unnamed
 from ratoon_node.policy.naming import Handle, is_public_domain
 from ratoon_node.runtime import timeout_ms
 from ratoon_protocol.errors import Code
@@ -43,7 +43,8 @@ class Lookup(Protocol):
         """The account that the domain names, None if it names none.
 
         `address`: ask there instead (a node of a private network). Raises `NodeError(timeout)` if
-        nobody answered, `bad_address` if the domain may not be asked.
+        nobody answered as a domain does, `bad_address` if the domain does not exist or may not be
+        asked.
         """
         ...
 
@@ -102,10 +103,14 @@ class DomainLookup:
                 if response.status in (404, 410):
                     return None
                 if response.status != 200:
-                    raise NodeError(Code.TIMEOUT, detail=f"well-known: {response.status}")
+                    raise _unanswered(str(response.status))
                 data = await _read(response)
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            raise NodeError(Code.TIMEOUT, detail=f"well-known: {type(error).__name__}") from error
+        except TimeoutError as error:
+            raise NodeError(Code.TIMEOUT, detail="well-known") from error
+        except aiohttp.ClientConnectorDNSError as error:
+            raise unnamed(error, "This domain leads to no address that may be called.") from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise _unanswered(type(error).__name__) from error
         try:
             return _account(msgspec.json.decode(data, type=_Answer).account)
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -159,6 +164,12 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
         if len(data) > ANSWER_BYTES_MAX:
             raise ValueError("the answer is too large")
     return bytes(data)
+
+
+def _unanswered(detail: str) -> NodeError:
+    """The domain exists, and who serves it says nothing of use: it may later."""
+    safe = "This domain does not answer as it should."
+    return NodeError(Code.TIMEOUT, safe=safe, detail=f"well-known: {detail}")
 
 
 def _account(text: str) -> bytes | None:

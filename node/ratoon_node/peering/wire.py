@@ -142,9 +142,11 @@ def link_url(address: str, private: bool) -> URL:
         # Of numbers no name server is asked, so what they spell must be plain.
         literal = ipaddress.ip_address(host) if _looks_like_ip(host) else None
         if literal is not None and not private and not is_public(str(literal)):
-            raise ValueError("not a public address")
+            safe = "No public address; for a LAN or a test, run with --accept-private-addresses."
+            raise NodeError(Code.BAD_ADDRESS, safe=safe)
     except ValueError as error:
-        raise NodeError(Code.BAD_ADDRESS, detail=str(error)) from error
+        safe = "This is no address of a node."
+        raise NodeError(Code.BAD_ADDRESS, safe=safe, detail=str(error)) from error
     scheme = "wss" if url.scheme in ("https", "wss") else "ws"
     return url.with_scheme(scheme).with_path(LINK_PATH).with_query(None).with_fragment(None)
 
@@ -186,12 +188,37 @@ class SocketTransport:
                     )
                 )
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise NodeError(Code.TIMEOUT, detail=f"dial: {type(error).__name__}") from error
+            raise _not_met(error) from error
 
     async def close(self) -> None:
         """See `Transport.close`."""
         if self._client is not None:
             await self._client.close()
+
+
+def _not_met(error: Exception) -> NodeError:
+    """Why nobody was met at an address, in words that say what to look for."""
+    detail = f"dial: {type(error).__name__}"
+    if isinstance(error, TimeoutError):
+        return NodeError(Code.TIMEOUT, detail=detail)
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return unnamed(error, "The name in this address leads to none that may be called.")
+    if isinstance(error, aiohttp.ClientSSLError):
+        safe = "No secure connection comes about at this address."
+    elif isinstance(error, aiohttp.ClientConnectorError):
+        safe = "Nobody answers at this address."
+    else:
+        safe = "What answers at this address is no node."
+    return NodeError(Code.BAD_ADDRESS, safe=safe, detail=detail)
+
+
+def unnamed(error: aiohttp.ClientConnectorDNSError, words: str) -> NodeError:
+    """`bad_address` with these words for a name that has no address that may be called; `timeout`
+    if it could not be asked now.
+    """
+    if error.os_error.errno == socket.EAI_AGAIN:
+        return NodeError(Code.TIMEOUT, safe="No name server answers.", detail="names")
+    return NodeError(Code.BAD_ADDRESS, safe=words, detail="names")
 
 
 async def _refuse_redirect(*_: object) -> None:

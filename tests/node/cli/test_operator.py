@@ -90,7 +90,9 @@ def test_peers_are_added_listed_and_removed(home: Home, node: Process, tmp_path:
         home.good("peer", "remove", added["node"])
         shown = home.good("peer", "list", "--json").json["peers"]
         assert [one["node"] for one in shown if one["added"]] == []
-    assert home.run("peer", "add", "http://127.0.0.1:1").code == 3
+    nobody = home.run("peer", "add", "http://127.0.0.1:1", "--json")
+    assert (nobody.code, nobody.json["error"]["code"]) == (3, "bad_address")
+    assert "Nobody answers at this address." in nobody.json["error"]["message"]
     assert home.run("peer", "add", node.url).code == 3
 
 

@@ -112,9 +112,10 @@ async def test_a_domain_that_points_inwards_is_not_called_and_dns_answers() -> N
     ):
         assert await lookup.account_of(Handle("ann", "node.example")) == bytes.fromhex(ANN)
         assert (inwards.asked, asked) == (["node.example"], ["ann._ratoon.node.example"])
-        with pytest.raises(NodeError) as error:  # the site did not answer: nothing is known
+        with pytest.raises(NodeError) as error:  # the site was not asked: nothing is known
             await lookup.account_of(Handle("ben", "node.example"))
-        assert error.value.code is Code.TIMEOUT
+        assert error.value.code is Code.BAD_ADDRESS
+        assert error.value.safe == "This domain leads to no address that may be called."
 
 
 @pytest.mark.parametrize(
@@ -127,6 +128,16 @@ async def test_other_texts_name_nobody(texts: Sequence[str]) -> None:
     ):
         with pytest.raises(NodeError):
             await lookup.account_of(Handle("ann", "node.example"))
+
+
+async def test_a_site_that_nobody_serves_does_not_take_long() -> None:
+    async with asking() as lookup:
+        with pytest.raises(NodeError) as error:
+            await lookup.account_of(HERE, "http://127.0.0.1:1")
+        assert (error.value.code, error.value.safe) == (
+            Code.TIMEOUT,
+            "This domain does not answer as it should.",
+        )
 
 
 async def test_a_silent_name_server_is_no_answer() -> None:

@@ -111,13 +111,46 @@ async def server(handler: Handler) -> AsyncIterator[int]:
         await runner.cleanup()
 
 
-async def refused(transport: SocketTransport, address: str) -> Code:
+async def refused(transport: SocketTransport, address: str) -> tuple[Code, str]:
     try:
         with pytest.raises(NodeError) as error:
             await transport.dial(address)
-        return error.value.code
+        return error.value.code, error.value.safe
     finally:
         await transport.close()
+
+
+NO_NODE = (Code.BAD_ADDRESS, "What answers at this address is no node.")
+NOWHERE = (Code.BAD_ADDRESS, "The name in this address leads to none that may be called.")
+
+
+async def test_a_closed_port_and_a_name_that_is_not_there_say_so() -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{held.getsockname()[1]}"
+        nobody = (Code.BAD_ADDRESS, "Nobody answers at this address.")
+        assert await refused(SocketTransport(True), address) == nobody
+    for number, expected in (
+        (socket.EAI_NONAME, NOWHERE),
+        (socket.EAI_AGAIN, (Code.TIMEOUT, "No name server answers.")),
+    ):
+        transport = SocketTransport(True, Unknown(number))
+        assert await refused(transport, "http://node.example") == expected
+
+
+class Unknown(AbstractResolver):
+    """Knows no name, and says why."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        raise socket.gaierror(self._number, "unknown")
+
+    async def close(self) -> None:
+        pass
 
 
 async def test_a_name_that_leads_inside_is_not_dialled() -> None:
@@ -129,10 +162,10 @@ async def test_a_name_that_leads_inside_is_not_dialled() -> None:
 
     async with server(handler) as port:
         transport = SocketTransport(False, Names("127.0.0.1", "::1"))
-        assert await refused(transport, f"http://node.example:{port}") is Code.TIMEOUT
+        assert await refused(transport, f"http://node.example:{port}") == NOWHERE
         assert asked == []
         transport = SocketTransport(True, Names("127.0.0.1"))
-        assert await refused(transport, f"http://node.example:{port}") is Code.TIMEOUT
+        assert await refused(transport, f"http://node.example:{port}") == NO_NODE
         assert asked == [LINK_PATH]
 
 
@@ -144,7 +177,7 @@ async def test_no_redirect_is_followed() -> None:
         raise web.HTTPFound("/elsewhere")
 
     async with server(handler) as port:
-        assert await refused(SocketTransport(True), f"http://127.0.0.1:{port}") is Code.TIMEOUT
+        assert await refused(SocketTransport(True), f"http://127.0.0.1:{port}") == NO_NODE
     assert asked == [LINK_PATH]
 
 
@@ -164,5 +197,5 @@ async def test_an_endless_answer_is_not_read() -> None:
         return response
 
     async with server(handler) as port:
-        assert await refused(SocketTransport(True), f"http://127.0.0.1:{port}") is Code.TIMEOUT
+        assert await refused(SocketTransport(True), f"http://127.0.0.1:{port}") == NO_NODE
     assert sent < 64 << 20
