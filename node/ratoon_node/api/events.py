@@ -142,9 +142,12 @@ class _Client:
         """An event as JSON."""
         await self._response.write(b"id: %d\ndata: %b\n\n" % (cursor, text))
 
-    async def note(self, words: bytes) -> None:
-        """Words about the stream itself: no cursor changes."""
-        await self._response.write(b"data: %b\n\n" % words)
+    async def note(self, words: bytes, cursor: int | None = None) -> None:
+        """Words about the stream itself: the client's cursor stays, unless one is given."""
+        if cursor is not None:
+            await self.send(cursor, words)
+        else:
+            await self._response.write(b"data: %b\n\n" % words)
 
     async def beat(self) -> None:
         """Comments for ever."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 import msgpack
 import msgspec
@@ -110,6 +110,14 @@ class Notice(msgspec.Struct, omit_defaults=True):
     since: Position | None = msgspec.field(default=None, name="from")
 
 
+class Note(Protocol):
+    """Sends words about the stream itself."""
+
+    async def __call__(self, words: bytes, cursor: int | None = None) -> None:
+        """With `cursor`, whoever comes back by themselves goes on from there."""
+        ...
+
+
 class Reader:
     """Follows one topic. `tell` sends a message, `note` sends words about the stream itself.
 
@@ -123,7 +131,7 @@ class Reader:
         topic: Topic,
         since: int | None,
         tell: Callable[[Message], Awaitable[None]],
-        note: Callable[[bytes], Awaitable[None]],
+        note: Note,
         sent: Callable[[int], int],
     ) -> None:
         self._services = services
@@ -166,7 +174,7 @@ class Reader:
         end = await self._services.node.db.read(read.journal_end)
         if self._since <= end:
             return self._since
-        await self._note(to_json(Notice(True, self._since)))
+        await self._note(to_json(Notice(True, self._since)), end)
         return end
 
     async def _join(self, follower: Follower) -> None:

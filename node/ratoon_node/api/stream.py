@@ -161,6 +161,10 @@ class _Stream:
         """Send JSON."""
         await self._send(words, WSMsgType.TEXT)
 
+    async def _note(self, words: bytes, cursor: int | None = None) -> None:
+        """See `following.Note`: nobody comes back by themselves here."""
+        await self._say(words)
+
     # --- publishing ----------------------------------------------------------------------
 
     async def _publish(self, data: bytes, held: bool) -> None:
@@ -208,7 +212,7 @@ class _Stream:
         if topic is not None:
             tell = self._tell_json if wanted.json else self._tell_packed
             sent = partial(asked.sent, self._request, self._services)
-            reader = Reader(self._services, topic, wanted.since, tell, self._say, sent)
+            reader = Reader(self._services, topic, wanted.since, tell, self._note, sent)
             self._reader = self._spawn(self._read(reader))
         elif wanted.subscribe == "notifications":
             token = wanted.token or token_of(self._request)

@@ -67,7 +67,7 @@ class NoticeReader:
         assert number is not None, "whoever signs in is here"
         sent = end if self._since is None else min(self._since, end)
         if self._since is not None and self._since > end:
-            await self._note(to_json(Notice(True, self._since)))
+            await self._tell(end, to_json(Notice(True, self._since)))
         bell = node.bells.listen(number)
         try:
             while True:
