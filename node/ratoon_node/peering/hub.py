@@ -207,7 +207,9 @@ class Hub:
             return
         if not met.done():
             code = closed.code if closed else Code.TIMEOUT
-            met.set_exception(NodeError(code, detail="no link"))
+            # The other end went without a word: a node that is full, or none.
+            safe = "No node that has room answers there." if code is Code.TIMEOUT else ""
+            met.set_exception(NodeError(code, safe=safe, detail="no link"))
 
     async def _run(
         self,

@@ -9,6 +9,8 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from ratoon_node.app import Node
 from ratoon_node.errors import NodeError
 from ratoon_node.ingest.submission import Origin, Way
@@ -110,7 +112,10 @@ async def test_links_end_at_the_bound(tmp_path: Path) -> None:
     ):
         await b.hub.meet(at_a)
         await until(lambda: linked(a, b), a)
-        assert await refusal(c.hub.meet(at_a)) is Code.TIMEOUT
+        with pytest.raises(NodeError) as error:
+            await c.hub.meet(at_a)
+        assert error.value.code is Code.TIMEOUT
+        assert error.value.safe == "No node that has room answers there."
         assert set(a.hub.neighbours) == {b.own.account}
 
 
