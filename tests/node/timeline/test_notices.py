@@ -482,6 +482,7 @@ async def test_no_statement_scans(tmp_path: Path) -> None:
             step
             for step in plan
             if (step.startswith("SCAN") and "subquery" not in step) or "B-TREE" in step
+            if step != "SCAN sqlite_sequence"  # a line for each table that counts, and no index
         ]
         assert not bad, (sql, plan)
     db.close()
