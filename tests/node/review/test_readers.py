@@ -99,7 +99,7 @@ class Slow:
         self.some.set()
         await self.goes_on.wait()
 
-    async def note(self, words: bytes) -> None:
+    async def note(self, words: bytes, cursor: int | None = None) -> None:
         raise AssertionError("nothing was missed")
 
     def sent(self, records: int) -> int:
