@@ -34,6 +34,8 @@ from ratoon_protocol.record import Body
 # publishing waits for; and the pause after each, in which it goes first.
 SLICE_LINES = 100
 PAUSE_MS = 10
+# While somebody publishes it takes a fifth of the time: a flood is first stored, then derived from.
+PAUSES_A_SLICE = 4
 # Lines of one transaction while nobody does, without pauses: who comes then waits 50 ms once.
 QUIET_SLICE_LINES = 500
 # Nobody publishes if nothing was committed for so long.
@@ -122,12 +124,14 @@ class Digest:
     async def _run(self) -> None:
         """Follow the journal for ever; what was missed is read from it like everything else."""
         while True:
-            quiet = self._quiet()
+            began_ms, quiet = self._clock.monotonic_ms(), self._quiet()
             while await self._advance(QUIET_SLICE_LINES if quiet else SLICE_LINES) or (
                 await self._sweep()
             ):
-                quiet = self._quiet()
-                await self._clock.sleep_ms(0 if quiet else PAUSE_MS)
+                took_ms, quiet = self._clock.monotonic_ms() - began_ms, self._quiet()
+                pause_ms = max(PAUSE_MS, PAUSES_A_SLICE * took_ms)
+                await self._clock.sleep_ms(0 if quiet else pause_ms)
+                began_ms = self._clock.monotonic_ms()
             await self._commits.next()
             await self._clock.sleep_ms(GATHER_MS)
 
