@@ -14,7 +14,7 @@ import msgpack
 
 from ratoon_client import keyfile
 from ratoon_client.errors import ClientError, Refused, Unreachable, Untrue
-from ratoon_client.keyfile import KeyFile
+from ratoon_client.keyfile import ACCEPTED, LATER, KeyFile
 from ratoon_client.nodes import RECORD_TYPE, RECORDS_TYPE, Answer, Nodes
 from ratoon_client.session import Sessions
 from ratoon_client.stream import Follower, author_of
@@ -23,10 +23,6 @@ from ratoon_protocol import compose, kinds
 from ratoon_protocol.identity import IdentityLog
 from ratoon_protocol.record import Body, Record
 
-# What a node may answer for a record that it now has.
-ACCEPTED = frozenset({"stored", "duplicate", "superseded", "held", "wanted"})
-# What a later attempt may change: the record stays in the key file.
-LATER = frozenset({"busy", "rate", "future", "shutdown", "internal"})
 # Answers of a node that is no home of the account; another of its homes may take the record.
 ELSEWHERE = frozenset({"not_hosted", "not_home", "unknown_account", "not_found"})
 # A publication has this long at each node, beside the time it waits for copies.

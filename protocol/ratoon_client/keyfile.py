@@ -10,6 +10,7 @@ not yet acknowledged is kept in the file and sent again first, so a lost answer 
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import json
 import os
@@ -27,6 +28,7 @@ from ratoon_protocol.author import Author, Chain, restored_chains
 from ratoon_protocol.keys import SigningKey
 from ratoon_protocol.kinds import Lane
 from ratoon_protocol.record import Record
+from ratoon_protocol.statement import SignIn, origin_of, sign_in
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 DEFAULT_NAME = "me"
@@ -34,6 +36,10 @@ DEFAULT_NAME = "me"
 FILE_BYTES_MAX = 1024 * 1024
 # Records signed and not yet acknowledged: above it the node must come back first.
 PENDING_MAX = 8
+#: What a node may answer for a record that it now has.
+ACCEPTED = frozenset({"stored", "duplicate", "superseded", "held", "wanted"})
+#: What a later attempt may change: the record stays in the key file.
+LATER = frozenset({"busy", "rate", "future", "shutdown", "internal"})
 #: What to do about a device key that may not go on.
 NEW_KEY = "give this device a new key with `ratoon account rotate`; nothing that was posted is lost"
 
@@ -125,6 +131,21 @@ class KeyFile:
             bytes.fromhex(self.slot_key),
             restored_chains(self.chains),
         )
+
+    def sign_in(self, url: str, challenge: Mapping[str, Any]) -> dict[str, str]:
+        """What answers a challenge of the node at `url`, as its API gives and takes them (R-127).
+
+        Raises KeyError, TypeError or ValueError for what is no challenge.
+        """
+        said = SignIn(
+            bytes.fromhex(self.account),
+            bytes.fromhex(challenge["audience"]),
+            origin_of(url),
+            bytes.fromhex(challenge["nonce"]),
+            int(challenge["expires_ms"]),
+        )
+        signed = sign_in(bytes.fromhex(self.network), said, self.device)
+        return {"statement": base64.b64encode(signed).decode()}
 
     def save(self) -> None:
         """Keep it for its owner alone, on disk before anything it signed leaves."""

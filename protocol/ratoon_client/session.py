@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping
 
 from ratoon_client.errors import Refused, Unreachable, Untrue
 from ratoon_client.keyfile import KeyFile
 from ratoon_client.nodes import Answer, Nodes
-from ratoon_protocol.statement import SignIn, origin_of, sign_in
 
 _JSON = {"Content-Type": "application/json"}
 
@@ -72,15 +70,7 @@ class Sessions:
             challenge = (
                 await self._nodes.ask_one(node, "POST", "/v1/session/challenge", None, asked, _JSON)
             ).json()
-            said = SignIn(
-                bytes.fromhex(file.account),
-                bytes.fromhex(challenge["audience"]),
-                origin_of(node),
-                bytes.fromhex(challenge["nonce"]),
-                challenge["expires_ms"],
-            )
-            signed = sign_in(bytes.fromhex(file.network), said, file.device)
-            answer = json.dumps({"statement": base64.b64encode(signed).decode()}).encode()
+            answer = json.dumps(file.sign_in(node, challenge)).encode()
             found = (
                 await self._nodes.ask_one(node, "POST", "/v1/session", None, answer, _JSON)
             ).json()

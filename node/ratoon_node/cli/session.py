@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-
 from ratoon_client.keyfile import KeyFile
 from ratoon_node.cli.client import Client, Unreachable
-from ratoon_protocol.statement import SignIn, origin_of, sign_in
 
 
 def signed_in(client: Client, file: KeyFile) -> Client:
@@ -17,14 +14,10 @@ def signed_in(client: Client, file: KeyFile) -> Client:
     """
     found = client.send("POST", "/v1/session/challenge", {"account": file.account})
     try:
-        audience, nonce = bytes.fromhex(found["audience"]), bytes.fromhex(found["nonce"])
-        expires_ms = int(found["expires_ms"])
-    except (KeyError, TypeError, ValueError):
+        audience, answer = found["audience"].lower(), file.sign_in(client.url, found)
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise Unreachable("what answers there is not a Ratoon node") from None
-    if file.home and audience.hex() != file.home:
+    if file.home and audience != file.home:
         raise Unreachable(f"another node answers at {client.url} than the home of {file.name}")
-    said = SignIn(bytes.fromhex(file.account), audience, origin_of(client.url), nonce, expires_ms)
-    statement = sign_in(bytes.fromhex(file.network), said, file.device)
-    body = {"statement": base64.b64encode(statement).decode()}
-    client.bear(client.send("POST", "/v1/session", body)["token"])
+    client.bear(client.send("POST", "/v1/session", answer)["token"])
     return client

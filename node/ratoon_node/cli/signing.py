@@ -12,16 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ratoon_client.keyfile import PENDING_MAX, KeyFile
+from ratoon_client.keyfile import ACCEPTED, LATER, PENDING_MAX, KeyFile
 from ratoon_node.cli.client import Client, Refused, Unreachable
 from ratoon_node.cli.identity import fresh_salt, now_ms
 from ratoon_node.cli.say import fail
 from ratoon_protocol.record import Body, Record
 
-# What a node may answer for a record that it now has.
-ACCEPTED = frozenset({"stored", "duplicate", "superseded", "held", "wanted"})
-# What a later attempt may change: the record stays in the file.
-LATER = frozenset({"busy", "rate", "future", "shutdown", "internal"})
 # Said with a refusal that is not for good: who posts once more would say it twice.
 KEPT = "What was signed is kept; it is sent with what you sign next"
 

@@ -124,16 +124,15 @@ class Digest:
     async def _run(self) -> None:
         """Follow the journal for ever; what was missed is read from it like everything else."""
         while True:
-            began_ms, quiet = self._clock.monotonic_ms(), self._quiet()
-            while await self._advance(QUIET_SLICE_LINES if quiet else SLICE_LINES) or (
-                await self._sweep()
-            ):
-                took_ms, quiet = self._clock.monotonic_ms() - began_ms, self._quiet()
+            began_ms = self._clock.monotonic_ms()
+            most = QUIET_SLICE_LINES if self._quiet() else SLICE_LINES
+            if await self._advance(most) or await self._sweep():
+                took_ms = self._clock.monotonic_ms() - began_ms
                 pause_ms = max(PAUSE_MS, PAUSES_A_SLICE * took_ms)
-                await self._clock.sleep_ms(0 if quiet else pause_ms)
-                began_ms = self._clock.monotonic_ms()
-            await self._commits.next()
-            await self._clock.sleep_ms(GATHER_MS)
+                await self._clock.sleep_ms(0 if self._quiet() else pause_ms)
+            else:
+                await self._commits.next()
+                await self._clock.sleep_ms(GATHER_MS)
 
     def _quiet(self) -> bool:
         """Whether nobody publishes. What waits is forgotten: the journal has it."""

@@ -10,10 +10,10 @@ import threading
 import time
 from collections.abc import Sequence
 
+from ratoon_client.keyfile import LATER
 from ratoon_node.cli.client import Client, Refused, Unreachable
 from ratoon_node.cli.demo.authors import Person, Signed
 from ratoon_node.cli.demo.replay import HELD, PROVIDERS, Tally, publish
-from ratoon_node.cli.signing import LATER
 from ratoon_node.operate.demo.network import DemoNode
 from ratoon_node.operate.demo.posts import Post
 

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from ratoon_client.keyfile import LATER
 from ratoon_node.cli.client import Client, Refused, Unreachable
 from ratoon_node.cli.demo.authors import Signed
-from ratoon_node.cli.signing import LATER
 from ratoon_node.operate.demo.network import DemoNode
 
 # What `wait` asks for: the promise that the demonstration checks.
