@@ -41,9 +41,15 @@ class Clock(SystemClock):
 
     def __init__(self) -> None:
         self.offset_ms = 0
+        self._stopped_ms: int | None = None
+
+    def stop(self) -> None:
+        """From now on time passes by `offset_ms` alone, for what holds within one second."""
+        self._stopped_ms = super().now_ms()
 
     def now_ms(self) -> int:
-        return super().now_ms() + self.offset_ms
+        base_ms = super().now_ms() if self._stopped_ms is None else self._stopped_ms
+        return base_ms + self.offset_ms
 
 
 @dataclass
