@@ -118,6 +118,8 @@ def _check_keys(mapping: dict[Value, Value]) -> None:
             raise DecodeError(Code.NON_CANONICAL, "map key is not ASCII")
         if key <= last:
             raise DecodeError(Code.NON_CANONICAL, "map keys out of order")
+        if "\x00" in key:
+            raise DecodeError(Code.BAD_TEXT)
         last = key
 
 

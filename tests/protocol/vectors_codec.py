@@ -126,6 +126,7 @@ INVALID: list[tuple[str, str, str, str]] = [
     (R_TEXT, "a character cut short", "a2e282", "bad_utf8"),
     (R_TEXT, "U+0000", "a100", "bad_text"),
     (R_TEXT, "U+0000 inside", "a3610062", "bad_text"),
+    (R_TEXT, "U+0000 in a key", "81a361006201", "bad_text"),
     (R_MAP, "keys out of order", "82a16201a16102", "non_canonical"),
     (R_MAP, "an empty key", "81a001", "non_canonical"),
     (R_MAP, "a key twice", "82a16101a16102", "non_canonical"),
