@@ -367,6 +367,16 @@ _TARGETS_ACCOUNT = frozenset({kinds.HOSTING, kinds.FOLLOW})
 _LINES = ("name", "title", "emoji", "value", "entity", "provider", "software", "warning")
 
 
+def known(kind: int, body: Body) -> Body:
+    """The fields of a checked body that its kind's table names; none of a kind not known here.
+
+    What else stands in a body was looked at by nobody: a name that means something in another
+    kind is any value here (R-6).
+    """
+    fields = _FIELDS.get(kind, {})
+    return {name: value for name, value in body.items() if name in fields}
+
+
 def references(kind: int, body: Body) -> References:
     """Accounts and records that a checked body shows or leads to, each once, in order of field.
 
@@ -374,8 +384,7 @@ def references(kind: int, body: Body) -> References:
     will ask for next. A delete's ids are not among them: it shows nothing. Nor is the target of a
     label or advisory, which may be an account, a record or a hash.
     """
-    if kind not in _FIELDS:
-        return References((), ())
+    body = known(kind, body)
     accounts = [body[name] for name in _ACCOUNT_FIELDS if name in body]
     accounts += [facet[3] for facet in body.get("facets", ()) if facet[2] == FACET_MENTION]
     accounts += [*body.get("members", ()), *body.get("admits", ())]
@@ -389,8 +398,7 @@ def references(kind: int, body: Body) -> References:
 
 def texts(kind: int, body: Body) -> tuple[str, ...]:
     """Every piece of text that a reader of a checked body gets to see, for rules and search."""
-    if kind not in _FIELDS:
-        return ()
+    body = known(kind, body)
     found = [body.get("text"), body.get("bio"), body.get("rules")]
     found += [body.get(name) for name in _LINES]
     found += [part for row in body.get("fields", ()) for part in row]
@@ -407,13 +415,12 @@ def _media(body: Body) -> list[Body]:
 
 def media(kind: int, body: Body) -> tuple[Body, ...]:
     """The media manifests of a checked body."""
-    return tuple(_media(body)) if kind in _FIELDS else ()
+    return tuple(_media(known(kind, body)))
 
 
 def links(kind: int, body: Body) -> tuple[str, ...]:
     """The addresses that a checked body links to."""
-    if kind not in _FIELDS:
-        return ()
+    body = known(kind, body)
     found = [facet[3] for facet in body.get("facets", ()) if facet[2] == FACET_LINK]
     origin = body.get("origin", {}).get("url")
     return (*found, origin) if origin else tuple(found)
@@ -421,11 +428,15 @@ def links(kind: int, body: Body) -> tuple[str, ...]:
 
 def tags(kind: int, body: Body) -> tuple[str, ...]:
     """The tags of a checked body, as written."""
-    if kind not in _FIELDS:
-        return ()
-    return tuple(facet[3] for facet in body.get("facets", ()) if facet[2] == FACET_TAG)
+    facets = known(kind, body).get("facets", ())
+    return tuple(facet[3] for facet in facets if facet[2] == FACET_TAG)
 
 
-def slot_target(body: Body) -> bytes | None:
-    """Whom or what a checked slot value is about; None where the body has no slot."""
-    return body["target"] if "slot_salt" in body else None
+def slot_target(kind: int, body: Body) -> bytes | None:
+    """Whom or what a checked slot value is about; None where the kind has no slot."""
+    return body["target"] if kinds.kind_class(kind).slot else None
+
+
+def state(kind: int, body: Body) -> int:
+    """0 where a checked slot value says that it holds no more, else 1."""
+    return int(known(kind, body).get("state", 1))

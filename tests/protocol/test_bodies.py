@@ -123,6 +123,23 @@ def test_links_tags_media():
 
 
 def test_slot_target():
-    assert bodies.slot_target(full(kinds.FOLLOW)) == ID
-    assert bodies.slot_target(full(kinds.PROFILE)) == b""
-    assert bodies.slot_target(full(kinds.REPOST)) is None
+    assert bodies.slot_target(kinds.FOLLOW, full(kinds.FOLLOW)) == ID
+    assert bodies.slot_target(kinds.PROFILE, full(kinds.PROFILE)) == b""
+    assert bodies.slot_target(kinds.REPOST, full(kinds.REPOST)) is None
+
+
+def test_state():
+    assert bodies.state(kinds.FOLLOW, full(kinds.FOLLOW) | {"state": 0}) == 0
+    assert bodies.state(kinds.PROFILE, full(kinds.PROFILE)) == 1
+
+
+@pytest.mark.parametrize("strange", [5, [7], {"a": 1}, b"x", "x", [[1]], None], ids=repr)
+def test_fields_of_other_kinds_mean_nothing(strange):
+    names = {name for kind in LEAST for name in full(kind)}
+    for kind in LEAST:
+        own = full(kind)
+        others = own | {name: strange for name in names - own.keys()}
+        for read in (bodies.references, bodies.texts, bodies.media, bodies.links, bodies.tags):
+            assert read(kind, others) == read(kind, own)
+        assert bodies.slot_target(kind, others) == bodies.slot_target(kind, own)
+        assert bodies.state(kind, others) == own.get("state", 1)

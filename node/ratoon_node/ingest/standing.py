@@ -158,10 +158,10 @@ class Standing:
                 self._point(stored, body)
 
     def _point(self, stored: Row, body: record.Body) -> None:
-        target = bodies.slot_target(body)
+        target = bodies.slot_target(stored.kind, body)
         if target is None or kinds.kind_class(stored.kind).lane is Lane.SELF:
             return
-        index.point(self._tx.db, stored, target, int(body.get("state", 1)))
+        index.point(self._tx.db, stored, target, bodies.state(stored.kind, body))
         if stored.kind == kinds.HOSTING:
             self._tx.moved.add(target)
         elif stored.kind == kinds.NODE:
@@ -172,7 +172,7 @@ class Standing:
             self._tx.log_account(What.NODES, 0, self._account)
         elif before.kind == kinds.HOSTING and before.payload is not None:
             body = body_of(before.payload)
-            target = bodies.slot_target(body) if body is not None else None
+            target = bodies.slot_target(before.kind, body) if body is not None else None
             if target is not None:
                 self._tx.moved.add(target)
 

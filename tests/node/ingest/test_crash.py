@@ -134,10 +134,10 @@ async def test_a_crash_over_one_item_costs_that_item_alone(
         items.insert(13, poison)
         real = bodies.slot_target
 
-        def crashing(body: Body) -> bytes | None:
+        def crashing(kind: int, body: Body) -> bytes | None:
             if body.get("target") == bob.account:
                 raise ZeroDivisionError
-            return real(body)
+            return real(kind, body)
 
         monkeypatch.setattr(bodies, "slot_target", crashing)
         outcomes = await node.gate.submit([one.encode() for one in items], API)
