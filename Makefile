@@ -7,11 +7,13 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # For `make sim`: the seed of the world, so that a failure is seen again.
 SEED ?= 1
+# For `make crash`: how often the real program is killed under load.
+KILLS ?= 1000
 # For `run`, `demo`, `bench`, `sim`, `test`: words passed on as they are.
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check lint types imports format bench sim lock clean
+.PHONY: help run demo test check lint types imports format bench sim crash lock clean
 
 help: ## say what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -50,6 +52,9 @@ bench: $(VENV)/.dev ## measure, against the bare limits of this machine
 
 sim: $(VENV)/.dev ## run one simulated world: make sim SEED=7
 	@$(BIN)/python -m tests.sim --seed $(SEED) $(ARGS)
+
+crash: $(VENV)/.dev ## kill, fill and starve the real program: make crash KILLS=1000
+	@KILLS=$(KILLS) $(BIN)/python -m pytest -q tests/crash $(ARGS)
 
 # ------------------------------------------------------------------------------ the environment
 

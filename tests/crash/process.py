@@ -3,63 +3,106 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import signal
-import sys
-from asyncio.subprocess import Process
+from collections.abc import Sequence
 from pathlib import Path
+
+from tests.crash.nursery import Child, Nursery
+from tests.crash.shims import Shims
 
 # A cold start on a loaded machine; a test that waits longer has found something.
 START_SECONDS_MAX = 60
 _SERVING = re.compile(rb"http://127\.0\.0\.1:(\d+)/")
+AS_IT_IS = Shims()
 
 
 class Program:
-    """`ratoon run` on one data folder."""
+    """`ratoon run` on one data folder, with the other flags of `args`."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._process: Process | None = None
+    def __init__(self, nursery: Nursery, folder: Path, args: Sequence[str] = ()) -> None:
+        self.folder = folder
+        self._nursery = nursery
+        self._args = args
+        self._child: Child | None = None
         self._drain: asyncio.Task[None] | None = None
+        self._port: asyncio.Future[int] | None = None
         self.output = bytearray()
-        self.url = ""
 
-    async def start(self) -> None:
-        """Start the program and return once it says where it serves."""
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "ratoon_node", "run", "--port", "0", "--registration", "open"),
-            *("--data-dir", str(self._folder)),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env={**os.environ, "HOME": str(self._folder), "RATOON_REQUESTS_PER_MINUTE_MAX": "0"},
-        )
+    @property
+    def env(self) -> dict[str, str]:
+        """What the program and its commands are told by their surroundings."""
+        return {
+            "HOME": str(self.folder.parent),
+            "PATH": os.environ["PATH"],
+            "RATOON_DATA_DIR": str(self.folder),
+            "RATOON_REQUESTS_PER_MINUTE_MAX": "0",
+            "RATOON_ENTRIES_PER_MINUTE_MAX": "0",
+        }
+
+    @property
+    def url(self) -> str:
+        """Where it serves, once `served` has returned."""
+        assert self._port is not None
+        return f"http://127.0.0.1:{self._port.result()}"
+
+    @property
+    def pid(self) -> int:
+        """The process of the last start."""
+        assert self._child is not None
+        return self._child.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and its end has not been seen."""
+        return self._child is not None
+
+    async def launch(self, shims: Shims = AS_IT_IS) -> None:
+        """Start it, and wait for nothing."""
+        args = ["run", "--port", "0", "--registration", "open", *self._args]
+        self._child = await self._nursery.launch(args, self.env, shims)
+        self._port = asyncio.get_running_loop().create_future()
+        self._drain = asyncio.create_task(self._read(self._child, self._port))
+
+    async def start(self, shims: Shims = AS_IT_IS) -> None:
+        """Start it and return once it says where it serves."""
+        await self.launch(shims)
+        assert await self.served(), f"the program ended: {self.output.decode()}"
+
+    async def served(self) -> bool:
+        """Return once it serves (True) or has ended without (False)."""
+        assert self._port is not None
         async with asyncio.timeout(START_SECONDS_MAX):
-            self.url = await self._where()
-        self._drain = asyncio.create_task(self._read())
+            return bool(await asyncio.shield(self._port))
 
-    async def _where(self) -> str:
-        assert self._process is not None
-        assert self._process.stdout is not None
-        while line := await self._process.stdout.readline():
+    async def _read(self, child: Child, port: asyncio.Future[int]) -> None:
+        while line := await child.said.readline():
             self.output += line
-            if found := _SERVING.search(line):
-                return f"http://127.0.0.1:{found[1].decode()}"
-        raise AssertionError(f"the program ended: {self.output.decode()}")
+            if (found := _SERVING.search(line)) and not port.done():
+                port.set_result(int(found[1]))
+        if not port.done():
+            port.set_result(0)
 
-    async def _read(self) -> None:
-        assert self._process is not None
-        assert self._process.stdout is not None
-        while line := await self._process.stdout.readline():
-            self.output += line
+    def tell(self, how: signal.Signals) -> None:
+        """Send a signal, if the process is still there."""
+        if self._child is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._child.pid, how)
 
     async def end(self, how: signal.Signals = signal.SIGKILL) -> int:
         """Send a signal and wait for the end; the exit code."""
-        assert self._process is not None
+        self.tell(how)
+        return await self.ended()
+
+    async def ended(self) -> int:
+        """Wait for the end; the exit code, below zero the signal."""
+        assert self._child is not None
         assert self._drain is not None
-        if self._process.returncode is None:
-            self._process.send_signal(how)
-        code = await self._process.wait()
-        await self._drain
-        return code
+        async with asyncio.timeout(START_SECONDS_MAX):
+            ended = await self._child.ended()
+            await self._drain
+        self._nursery.cpu_seconds += ended.cpu_seconds
+        self._child = None
+        return ended.code
