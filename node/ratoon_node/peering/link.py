@@ -133,11 +133,15 @@ class Link:
                 self.session.close(Code.TIMEOUT)
             else:
                 self.session.receive(message, self._clock.monotonic_ms())
-            for event in self.session.events():
-                if isinstance(event, Closed):
-                    self.closed = event
-                await handle(self, event)
+            await self._tell(handle)
             self._ready.set()
+        await self._tell(handle)  # the end, if it was whoever handled the last event who made it
+
+    async def _tell(self, handle: Handler) -> None:
+        for event in self.session.events():
+            if isinstance(event, Closed):
+                self.closed = event
+            await handle(self, event)
 
     async def _write(self) -> None:
         while True:

@@ -184,6 +184,17 @@ async def test_offers_that_cannot_be_delivered_cost_the_link(tmp_path: Path) -> 
         await hostile.close()
 
 
+async def test_the_end_of_a_link_is_counted_with_its_reason(tmp_path: Path) -> None:
+    async with serving(tmp_path / "a", 1) as (a, at_a):
+        hostile = Hostile(a, at_a)
+        peer = await hostile.link()
+        peer.session.reconcile(0, None, 0, b"\x61\xff\xff")
+        assert await peer.closed() is Code.SYNC_MALFORMED
+        await until(lambda: a.hub._links == 0, a)
+        assert b'links_closed_total{code="sync_malformed"} 1.0' in a.metrics.text()
+        await hostile.close()
+
+
 async def test_an_id_that_never_comes_is_not_asked_for_again(tmp_path: Path) -> None:
     async with serving(tmp_path / "a", 1) as (a, at_a):
         hostile = Hostile(a, at_a)
