@@ -8,7 +8,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.sim.world import Failed, Plan, simulate
+from tests.sim.plan import Plan
+from tests.sim.simulation import Failed, simulate
 
 
 def main() -> int:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
+from ratoon_node.policy.lists import ListEntry
+from ratoon_node.policy.verdict import Verdict
 from ratoon_node.store import read
 from ratoon_node.store.rows import COLUMNS, Bytes, Row, row
 from ratoon_protocol import kinds, record
@@ -16,7 +18,8 @@ from ratoon_protocol.kinds import Lane, Scope
 from ratoon_protocol.record import Header
 from ratoon_protocol.status import Status, judge
 from tests.sim.machine import Machine
-from tests.sim.notes import Notes, Promise
+from tests.sim.network import Network
+from tests.sim.notes import Broken, Notes, Promise
 
 # How often bounds are looked at.
 BOUNDS_LOOK_S = 1
@@ -27,11 +30,9 @@ TASKS_MAX = 40
 TASKS_PER_LINK_MAX = 24
 
 
-class Broken(AssertionError):
-    """A promise was not kept."""
-
-
-def check_all(machines: Sequence[Machine], notes: Notes) -> None:
+def check_all(
+    machines: Sequence[Machine], notes: Notes, blocked: Mapping[str, Iterable[ListEntry]]
+) -> None:
     """Everything that can be checked once the world is quiet. Raises `Broken`."""
     left = [machine for machine in machines if not machine.destroyed]
     seen = {machine.name: _rows(machine) for machine in left}
@@ -196,7 +197,7 @@ def _check_promises(
         for name, rows in seen.items():
             due = name in promise.machines or (promise.two_providers and not promise.private)
             if due and not _edit_of_gone_post(promise, seen):
-                _check_promise(name, promise, rows, notes.may_lack_bytes(promise.id))
+                _check_promise(name, promise, rows, _may_lack(name, promise.id, seen, notes))
 
 
 def _edit_of_gone_post(promise: Promise, seen: dict[str, dict[bytes, Row]]) -> bool:
@@ -208,11 +209,30 @@ def _edit_of_gone_post(promise: Promise, seen: dict[str, dict[bytes, Row]]) -> b
     )
 
 
-def _check_promise(name: str, promise: Promise, rows: dict[bytes, Row], attacked: bool) -> None:
+def _may_lack(name: str, id_: bytes, seen: Mapping[str, dict[bytes, Row]], notes: Notes) -> bool:
+    """Whether a node may be without bytes that it promised: a thief had a part in it, its operator
+    refuses them, or its disk lost them and nobody else has any.
+    """
+    stored = seen[name].get(id_)
+    if stored is not None and stored.disposition >= Verdict.WITHHOLD:
+        return name in notes.blocking
+    forgot = name in notes.forgetful or id_ in notes.rotten.get(name, ())
+    return notes.may_lack_bytes(id_) or (forgot and not _somewhere(id_, seen))
+
+
+def _somewhere(id_: bytes, seen: Mapping[str, dict[bytes, Row]]) -> bool:
+    """Whether any node has the bytes of a record."""
+    held = (rows.get(id_) for rows in seen.values())
+    return any(stored is not None and stored.bytes_state is Bytes.HERE for stored in held)
+
+
+def _check_promise(name: str, promise: Promise, rows: dict[bytes, Row], may_lack: bool) -> None:
     stored = rows.get(promise.id)
     if stored is None:
+        if may_lack:
+            return
         raise Broken(f"{name}: lost {kinds.name(promise.kind)} {promise.id.hex()[:12]}")
-    if _lacks(stored) and not attacked:
+    if _lacks(stored) and not may_lack:
         raise Broken(f"{name}: lost the bytes of {_named(stored.id, stored)}")
 
 
@@ -292,7 +312,7 @@ def _check_receipts(
             if code != Code.STORED or names[node] not in seen:
                 continue
             held = seen[names[node]].get(id_)
-            if held is None or (_lacks(held) and not notes.may_lack_bytes(id_)):
+            if (held is None or _lacks(held)) and not _may_lack(names[node], id_, seen, notes):
                 raise Broken(
                     f"{machine.name} counts {names[node]} as holder of {_named(id_, held)}"
                 )
@@ -301,7 +321,7 @@ def _check_receipts(
 # --- bounds --------------------------------------------------------------------------------
 
 
-async def watch_bounds(machines: Sequence[Machine]) -> None:
+async def watch_bounds(machines: Sequence[Machine], network: Network) -> None:
     """Look at what must stay small, again and again."""
     while True:
         await asyncio.sleep(BOUNDS_LOOK_S)

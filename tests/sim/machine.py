@@ -18,11 +18,11 @@ from typing import Any, TypeVar
 from ratoon_node.app import Node, assemble
 from ratoon_node.config import Settings
 from ratoon_node.errors import NodeError
-from ratoon_node.operate.own import make_keys
+from ratoon_node.operate.own import Keys, make_keys
 from ratoon_node.policy.engine import Policy
 from ratoon_node.runtime import Runtime, Spawner
 from ratoon_node.store.db import Read
-from tests.node.powercut.disk import Disk, write_out
+from tests.node.powercut.disk import Disk, Survivors, write_out
 from tests.node.powercut.vfs import Powercut
 from tests.sim.disk import SimDb
 from tests.sim.loop import BEGIN_MS, InlineExecutor, SimClock
@@ -31,8 +31,10 @@ from tests.sim.trace import Trace
 
 T = TypeVar("T")
 
-# More disk operations than any world has.
-NEVER = 2**62
+# How long a machine is off when nobody said how long.
+OFF_S = 2.0
+# How long an operator needs to see that a store cannot be opened, and to begin anew.
+REBUILD_S = 10.0
 
 
 class MachineDown(Exception):
@@ -56,6 +58,9 @@ class Site:
         return f"http://{self.name}.example"
 
 
+STORE = "ratoon.sqlite"
+
+
 @dataclass
 class Life:
     """A machine from one start to the next loss of power."""
@@ -72,24 +77,47 @@ class Life:
         self.power.close()
         self.power.disk = Disk()
 
-    def calm(self) -> None:
-        """The disk is fast, and no fault lies in wait for it any more."""
-        self.db.slowness = 1
-        self.power.fail(0, nth=NEVER)
-        self.power.cut_after(NEVER, random.Random(0))
+    @property
+    def store(self) -> Path:
+        """The file of the database."""
+        return self.folder / STORE
+
+
+@dataclass(frozen=True)
+class Outage:
+    """How a machine is off. `meanwhile` is told the folder with what the disk still has."""
+
+    silent: bool = False
+    off_s: float = OFF_S
+    meanwhile: Callable[[Path], None] | None = None
 
 
 class Machine:
-    """One machine. `tell` hears of every loss of power that came in the middle of a write."""
+    """One machine. `watch` must run as long as it may lose its power.
 
-    def __init__(self, site: Site, seed: int, folder: Path, network: Network, trace: Trace) -> None:
+    With `copy_of` it has the keys of another one.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        seed: int,
+        folder: Path,
+        network: Network,
+        trace: Trace,
+        copy_of: Machine | None = None,
+    ) -> None:
         self.site = site
         self.name = site.name
         self.clock = SimClock(network.loop, site.skew_ms)
         self.destroyed = False
         self.life: Life | None = None
-        #: Set when the power went in the middle of a write, until somebody clears the mess.
+        #: Set when the power went, until `watch` has cleared the mess.
         self.lost = asyncio.Event()
+        #: How it is off next time.
+        self.outage = Outage()
+        #: Told when the store could not be opened and was begun anew.
+        self.rebuilt: Callable[[], None] = lambda: None
         self.booted = asyncio.Event()
         self._seed = seed
         self._folder = folder
@@ -108,8 +136,11 @@ class Machine:
             signature_threads=1,
         )
         entropy = rng.randbytes(32)
-        self.keys = make_keys(self._settings.network_bytes, entropy, rng, BEGIN_MS)
+        fresh = make_keys(self._settings.network_bytes, entropy, rng, BEGIN_MS)
+        self.keys: Keys = copy_of.keys if copy_of is not None else fresh
         self.account = self.keys.account
+        #: What its operator wants now.
+        self.policy = Policy.parse(b"")
 
     @property
     def up(self) -> bool:
@@ -128,23 +159,33 @@ class Machine:
 
     # --- power ---------------------------------------------------------------------------
 
+    @property
+    def disk(self) -> Path:
+        """Where the next life finds what the disk holds; only while it is off."""
+        return self._folder / f"{self.name}-{self._lives + 1}"
+
     def start(self) -> None:
-        """Switch on with what the disk holds; `booted` is set once the node is up."""
+        """Switch on with what the disk holds; `booted` is set once the node is up.
+
+        Raises `sqlite3.DatabaseError` if the store cannot be opened; the machine is off then.
+        """
         assert self.life is None, "only a machine that is off is started"
         assert not self.destroyed, "what is destroyed stays so"
-        self._lives += 1
         self.lost.clear()
-        number = self._lives
-        folder = self._folder / f"{self.name}-{number}"
+        folder, number = self.disk, self._lives + 1
         folder.mkdir(parents=True, exist_ok=True)
         rng = self._rng(f"life {number}")
         power = Powercut()
-        db = SimDb(folder / "ratoon.sqlite", power, random.Random(rng.random()), self.lost.set)
+        try:
+            db = SimDb(folder / STORE, power, random.Random(rng.random()), self.lost.set)
+        except sqlite3.DatabaseError:
+            power.close()
+            raise
+        self._lives = number
         spawner = Spawner(self._crashed)
         runtime = Runtime(self.clock, random.Random(rng.random()), spawner, InlineExecutor())
         transport = self._network.transport(self.name)
-        policy = Policy.parse(b"")
-        node = assemble(self._settings, runtime, db, self.keys, policy, transport)
+        node = assemble(self._settings, runtime, db, self.keys, self.policy, transport)
         self.life = Life(number, folder, power, db, node, spawner)
         spawner.spawn(self._boot(self.life), "machine.boot")
 
@@ -178,8 +219,50 @@ class Machine:
         loop = asyncio.get_running_loop()
         loop.call_exception_handler({"message": f"{self.name}: {name}", "exception": error})
 
-    async def crash(self, rng: random.Random, silent: bool) -> None:
-        """The power goes, now or as it did in the middle of a write."""
+    def lose_power(self, outage: Outage) -> None:
+        """The power goes now; `watch` does the rest."""
+        self.outage = outage
+        self.lost.set()
+
+    async def watch(self) -> None:
+        """Whenever the power went: clear the mess, and switch on again in time. For ever."""
+        while True:
+            await self.lost.wait()
+            outage, self.outage = self.outage, Outage()
+            self.lost.clear()
+            await self.crash(outage.silent)
+            await asyncio.sleep(outage.off_s)
+            if self.destroyed:
+                return
+            if outage.meanwhile is not None:
+                outage.meanwhile(self.disk)
+            await self._start_or_rebuild()
+
+    async def is_up(self) -> None:
+        """Return once it runs and is not about to lose its power."""
+        while self.lost.is_set() or not self.booted.is_set():
+            await self.booted.wait()
+            await asyncio.sleep(0)
+
+    async def _start_or_rebuild(self) -> None:
+        try:
+            self.start()
+        except sqlite3.DatabaseError as error:
+            self._trace.say(f"{self.name} cannot open its store: {error}")
+            await asyncio.sleep(REBUILD_S)
+            if not self.destroyed:
+                shutil.rmtree(self.disk)
+                self.rebuilt()
+                self.start()
+
+    def backup(self) -> Survivors:
+        """A copy of the disk as it would be if the power went now. Raises `MachineDown`."""
+        if self.life is None or self.life.power.survivors is not None:
+            raise MachineDown(self.name)
+        return self.life.power.cut(self._rng(f"backup {self.life.power.operations}"))
+
+    async def crash(self, silent: bool) -> None:
+        """The power is gone, as of now or as of the middle of a write."""
         life = self.life
         if life is None:
             return
@@ -187,12 +270,12 @@ class Machine:
         self.booted.clear()
         survivors = life.power.survivors
         if survivors is None:
-            survivors = life.power.cut(rng)
+            survivors = life.power.cut(self._rng(f"crash {life.number}"))
         self._trace.say(f"{self.name} down{', silently' if silent else ''}")
         self._network.lose(self.name, silent)
         await self._end(life)
         if not self.destroyed:
-            write_out(survivors, self._folder / f"{self.name}-{self._lives + 1}")
+            write_out(survivors, self.disk)
 
     async def _end(self, life: Life) -> None:
         """Clear the mess in this process: nothing of it reaches the surviving disk."""
@@ -202,11 +285,11 @@ class Machine:
         life.put_away()
         shutil.rmtree(life.folder)
 
-    async def destroy(self, rng: random.Random) -> None:
+    async def destroy(self) -> None:
         """The provider takes the machine away, disk and all."""
         self.destroyed = True
-        await self.crash(rng, silent=True)
-        shutil.rmtree(self._folder / f"{self.name}-{self._lives + 1}", ignore_errors=True)
+        await self.crash(silent=True)
+        shutil.rmtree(self.disk, ignore_errors=True)
 
     async def stop(self) -> None:
         """The end of the world, in order."""

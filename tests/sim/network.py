@@ -3,6 +3,11 @@
 A connection keeps the order of its messages, as TCP does: what is lost comes late or breaks it.
 Different connections overtake each other. A cut holds messages back until it is healed, one way
 or both; whoever waits too long gives up by himself. A machine that loses power says nothing.
+
+Somebody on the way may do what TCP never does: bring a message twice, change it, leave it out, or
+dial a second time. Whoever reads a message that was brought twice or changed must end the link.
+
+Every fault has a `Mark`, which is told when it touched a message.
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ from dataclasses import dataclass
 from ratoon_node.errors import NodeError
 from ratoon_protocol.errors import Code
 from ratoon_protocol.limits import HANDSHAKE_MS_MAX
+from tests.sim.script import Mark
 from tests.sim.trace import Trace
 
 # Bytes on their way before the sender has to wait, as in a socket's buffers.
@@ -24,17 +30,22 @@ WINDOW_BYTES = 256 * 1024
 CLOSE_WAIT_S = 5.0
 
 Accept = Callable[["SimWire"], None]
+Way = tuple[str, str]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Weather:
-    """How the network is now. Times are seconds, chances are for one message."""
+    """How the network is, or what comes on top. Times are seconds, chances are for one message."""
 
-    delay_s: float = 0.02
-    jitter_s: float = 0.02
+    delay_s: float = 0.0
+    jitter_s: float = 0.0
     late_chance: float = 0.0
     late_s: float = 1.0
     reset_chance: float = 0.0
+
+
+#: A quiet day, everywhere.
+FINE = Weather(delay_s=0.02, jitter_s=0.02)
 
 
 class Stream:
@@ -50,18 +61,25 @@ class Stream:
         self.waiting_bytes = 0
         self.broken = False
         self.deaf = False  # the reader's machine lost power
+        #: A second connection on which all that is sent here arrives too.
+        self.echo: Stream | None = None
+        #: What was brought twice or changed, until it is read.
+        self.poison: bytes | None = None
         self._last_s = 0.0
 
     def send(self, message: bytes | None) -> None:
         """Put a message (or None, the end) on its way."""
-        loop = self.network.loop
+        loop, network = self.network.loop, self.network
         self.waiting_bytes += len(message or b"")
         # Never two at one time: the loop does not keep the order of equal ones.
-        self._last_s = max(self._last_s + 1e-6, loop.time() + self.network.delay_s(message))
+        start_s = max(self._last_s + 1e-6, loop.time() + network.delay_s(message))
+        self._last_s = start_s + network.transfer_s(self.way, message)
         loop.call_at(self._last_s, self._arrive, message)
+        if self.echo is not None:
+            self.echo.send(message)
 
     def _arrive(self, message: bytes | None) -> None:
-        if self.held or self.way in self.network.cuts:
+        if self.held or self.network.is_cut(self.way):
             self.held.append(message)
         else:
             self._deliver(message)
@@ -75,7 +93,8 @@ class Stream:
         if self.broken or self.deaf:
             return
         self.network.trace.carried("{}>{}".format(*self.way), message or b"")
-        self.inbox.append(message)
+        for one in self.network.tampered(self, message):
+            self.inbox.append(one)
         self.ready.set()
 
     def end(self) -> None:
@@ -122,6 +141,8 @@ class SimWire:
             return None
         into.waiting_bytes -= len(message)
         into.room.set()
+        if message is into.poison:
+            into.network.poisoned[self] = into.network.loop.time()
         return message
 
     async def close(self) -> None:
@@ -165,9 +186,15 @@ class Network:
     def __init__(self, loop: asyncio.AbstractEventLoop, rng: random.Random, trace: Trace) -> None:
         self.loop = loop
         self.trace = trace
-        self.weather = Weather()
-        #: Ways (from, to) on which nothing arrives.
-        self.cuts: dict[tuple[str, str], None] = {}
+        #: What there is without any fault.
+        self.weather = FINE
+        #: Ways (from, to) on which nothing arrives, and because of what.
+        self.cuts: dict[Way, list[Mark]] = {}
+        #: Ends that read what was brought twice or changed, and when.
+        self.poisoned: dict[SimWire, float] = {}
+        self._weathers: dict[Mark, Weather] = {}
+        self._slow: dict[Mark, tuple[str, int]] = {}
+        self._tampers: dict[Mark, tuple[Way, str]] = {}
         self._rng = rng
         self._places: dict[str, str] = {}  # address → machine
         self._listening: dict[str, Accept] = {}
@@ -198,15 +225,38 @@ class Network:
 
     def delay_s(self, message: bytes | None) -> float:
         """How long a message takes now."""
-        weather, rng = self.weather, self._rng
-        delay_s = weather.delay_s + rng.random() * weather.jitter_s + len(message or b"") / 10e6
-        while rng.random() < weather.late_chance:  # lost, and sent again
-            delay_s += rng.uniform(0.2, 1.0) * weather.late_s
+        rng, usual = self._rng, self.weather
+        delay_s = usual.delay_s + rng.random() * usual.jitter_s + len(message or b"") / 10e6
+        for mark, weather in self._weathers.items():
+            more_s = weather.delay_s + rng.random() * weather.jitter_s
+            while rng.random() < weather.late_chance:  # lost, and sent again
+                more_s += rng.uniform(0.2, 1.0) * weather.late_s
+            mark.mattered |= more_s > 0
+            delay_s += more_s
         return delay_s
+
+    def transfer_s(self, way: Way, message: bytes | None) -> float:
+        """How long a message keeps its connection busy."""
+        busy_s = 0.0
+        for mark, (machine, bytes_per_s) in self._slow.items():
+            if machine in way:
+                mark.mattered = True
+                busy_s += len(message or b"") / bytes_per_s
+        return busy_s
 
     def breaks(self) -> bool:
         """Whether the connection breaks with this message."""
-        return self._rng.random() < self.weather.reset_chance
+        for mark, weather in self._weathers.items():
+            if weather.reset_chance and self._rng.random() < weather.reset_chance:
+                mark.mattered = True
+                return True
+        return False
+
+    def is_cut(self, way: Way) -> bool:
+        """Whether something holds back what is sent on a way."""
+        for mark in self.cuts.get(way, ()):
+            mark.mattered = True
+        return way in self.cuts
 
     # --- connections ---------------------------------------------------------------------
 
@@ -216,8 +266,8 @@ class Network:
         while True:
             await asyncio.sleep(2 * self.delay_s(None))
             there = self._places.get(address, "")
-            ways = ((machine, there), (there, machine))
-            if there in self._listening and not any(way in self.cuts for way in ways):
+            cut = self.is_cut((machine, there)) | self.is_cut((there, machine))
+            if there in self._listening and not cut:
                 return self._connect(machine, there)
             if self.loop.time() >= until_s:
                 raise NodeError(Code.TIMEOUT, detail="dial: no answer")
@@ -229,6 +279,11 @@ class Network:
         self._wires[near] = machine
         self._wires[far] = there
         self._listening[there](far)
+        if self._takes_tamper((machine, there), "dialled twice"):
+            forth.echo = Stream(self, (machine, there))
+            ghost = SimWire(Stream(self, (there, machine)), forth.echo)
+            self._wires[ghost] = there
+            self._listening[there](ghost)
         return near
 
     def reset(self, wire: SimWire) -> None:
@@ -242,17 +297,74 @@ class Network:
         """This end is closed; when both are, nothing is left."""
         self._wires.pop(wire, None)
 
-    # --- the state of the ways -----------------------------------------------------------
+    # --- somebody on the way ---------------------------------------------------------------
 
-    def cut(self, ways: Iterable[tuple[str, str]]) -> None:
+    def _takes_tamper(self, way: Way, change: str) -> bool:
+        for mark, wanted in self._tampers.items():
+            if wanted == (way, change):
+                mark.mattered = True
+                del self._tampers[mark]
+                return True
+        return False
+
+    def tampered(self, stream: Stream, message: bytes | None) -> list[bytes | None]:
+        """What arrives in the place of a message."""
+        if not message or not self._tampers:
+            return [message]
+        if self._takes_tamper(stream.way, "dropped"):
+            stream.waiting_bytes -= len(message)
+            return []
+        if self._takes_tamper(stream.way, "garbled"):
+            at = self._rng.randrange(len(message))
+            stream.poison = message[:at] + bytes([message[at] ^ 0x10]) + message[at + 1 :]
+            return [stream.poison]
+        if self._takes_tamper(stream.way, "twice"):
+            stream.poison = bytes(bytearray(message))
+            stream.waiting_bytes += len(message)
+            return [message, stream.poison]
+        return [message]
+
+    # --- what faults do --------------------------------------------------------------------
+
+    def cut(self, ways: Iterable[Way], mark: Mark) -> None:
         """Nothing arrives on these ways from now on."""
-        self.cuts.update(dict.fromkeys(ways))
+        for way in ways:
+            self.cuts.setdefault(way, []).append(mark)
 
-    def heal(self) -> None:
-        """Every way is open; what was held arrives, some of it to broken connections."""
-        self.cuts.clear()
+    def uncut(self, ways: Iterable[Way], mark: Mark) -> None:
+        """Take that back; what was held arrives, some of it to broken connections."""
+        for way in ways:
+            marks = self.cuts[way]
+            marks.remove(mark)
+            if not marks:
+                del self.cuts[way]
         for wire in list(self._wires):
-            wire.out.release()
+            if wire.out.way not in self.cuts:
+                wire.out.release()
+
+    def begin_weather(self, weather: Weather, mark: Mark) -> None:
+        """On top of what there is."""
+        self._weathers[mark] = weather
+
+    def end_weather(self, mark: Mark) -> None:
+        """Take that back."""
+        del self._weathers[mark]
+
+    def slow(self, machine: str, bytes_per_s: int, mark: Mark) -> None:
+        """Each connection of a machine carries so much each way."""
+        self._slow[mark] = (machine, bytes_per_s)
+
+    def unslow(self, mark: Mark) -> None:
+        """Take that back."""
+        del self._slow[mark]
+
+    def tamper(self, way: Way, change: str, mark: Mark) -> None:
+        """Change the next message (or dial) of a way."""
+        self._tampers[mark] = (way, change)
+
+    def leave_alone(self, mark: Mark) -> None:
+        """Take that back, if nothing came."""
+        self._tampers.pop(mark, None)
 
     @property
     def open_ends(self) -> int:

@@ -5,15 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 
+class Broken(AssertionError):
+    """A promise was not kept."""
+
+
 @dataclass
 class Promise:
-    """A record that a node answered `stored` for. `machines`: who said so, and in which life."""
+    """A record that a node answered `stored` for. `machines`: who said so, and when last."""
 
     id: bytes
     account: bytes
     kind: int
     private: bool
-    machines: set[str] = field(default_factory=set)
+    machines: dict[str, float] = field(default_factory=dict)
     #: The answer said that two providers hold it.
     two_providers: bool = False
 
@@ -33,6 +37,25 @@ class Notes:
     stolen: dict[bytes, bytes] = field(default_factory=dict)
     #: Words in posts, by the id of the post.
     words: dict[bytes, bytes] = field(default_factory=dict)
+
+    #: Records of which bits flipped on a machine's disk.
+    rotten: dict[str, set[bytes]] = field(default_factory=dict)
+    #: Machines that lost what they held since some time.
+    forgetful: set[str] = field(default_factory=set)
+    #: Machines whose operators ever blocked something.
+    blocking: set[str] = field(default_factory=set)
+
+    def lost_since(self, machine: str, since_s: float) -> bool:
+        """A disk forgot what it took in since then; whether a promise was among it."""
+        self.forgetful.add(machine)
+        forgotten = [
+            promise
+            for promise in self.promises.values()
+            if promise.machines.get(machine, -1.0) >= since_s
+        ]
+        for promise in forgotten:
+            del promise.machines[machine]
+        return bool(forgotten)
 
     def may_lack_bytes(self, id_: bytes) -> bool:
         """Whether a thief had a part in it that the bytes of a record are gone."""

@@ -25,6 +25,7 @@ from tests.node.world import EVERYTHING
 from tests.sim.loop import SimClock
 from tests.sim.machine import Machine, MachineDown
 from tests.sim.notes import Notes, Promise
+from tests.sim.policies import domain_of
 from tests.sim.trace import Trace
 
 API = Origin(Way.API)
@@ -35,6 +36,10 @@ PUBLISHED_MAX = 64
 # Posts that somebody brings along, and the length of each.
 PAST_POSTS_MAX = 300
 PAST_WORDS_MAX = 6000
+# Time between two things that somebody does.
+ACT_MS_MIN, ACT_MS_MAX = 200, 9000
+# A kind of a later version: public, without a slot, for keys that may write.
+LATER_KIND = 99 * 256 + 34
 # What a home says when it does not know enough of the account yet.
 _INTRODUCE = {Code.UNKNOWN_ACCOUNT, Code.UNKNOWN_KEY, Code.PENDING, Code.NOT_HOSTED, Code.NOT_HOME}
 _AGAIN = _INTRODUCE | {Code.BUSY, Code.INTERNAL, Code.FUTURE, Code.RATE}
@@ -49,7 +54,7 @@ class Town:
     notes: Notes
     trace: Trace
     everybody: list[Person] = field(default_factory=list)
-    #: Public posts that somebody has published: (id, account).
+    #: Public posts that somebody has written: (id, account).
     posts: list[tuple[bytes, bytes]] = field(default_factory=list)
     #: What thieves have signed with keys of people, and have not sent yet.
     loot: list[tuple[Person, Record]] = field(default_factory=list)
@@ -60,7 +65,7 @@ async def thieves(town: Town, rng: random.Random, clock: SimClock) -> None:
     while True:
         await clock.sleep_ms(rng.randrange(500, 4000))
         if town.loot:
-            victim, signed = town.loot.pop(rng.randrange(len(town.loot)))
+            victim, signed = town.loot.pop(0)
             home = rng.choice(victim.homes)
             try:
                 outcomes = await home.call(partial(publish, part=[signed]))
@@ -77,7 +82,11 @@ async def publish(node: Node, part: Sequence[Record]) -> list[Outcome]:
 
 
 class Person:
-    """An account, its paper, its device, and the homes it lives at."""
+    """An account, its paper, its device, and the homes it lives at.
+
+    What somebody says, and when, follows from the seed alone; how long it takes to be heard
+    depends on what goes wrong. So there are two sources of chance, and two tasks.
+    """
 
     def __init__(
         self, name: str, town: Town, rng: random.Random, clock: SimClock, homes: list[Machine]
@@ -89,16 +98,18 @@ class Person:
         self.gone = False
         self._town = town
         self._rng = rng
+        self._patience = random.Random(rng.random())
         self._clock = clock
         self._words = 0
         self._posts: list[bytes] = []
         self._follows: dict[bytes, bool] = {}
         self._stolen: list[bytes] = []
+        self._robbed = 0
         self._profiles: list[bytes] = []
         entropy = rng.randbytes(32)
         self._slot_key = phrase.slot_key(entropy)
         self._paper_key = phrase.account_key(entropy)
-        device, row = self._new_device()
+        device, row = self._new_device(rng)
         draft = Draft(devices=[row], homes=[home.account for home in homes])
         self.account, genesis = new_account(
             town.network, self._paper_key, draft, clock.now_ms(), rng.randbytes(16)
@@ -108,9 +119,9 @@ class Person:
         chain = Chain(1, genesis.id, genesis.header.created_ms)
         self._paper = Author(town.network, self.account, self._paper_key, None, {Lane.LOG: chain})
 
-    def _new_device(self) -> tuple[SigningKey, Device]:
-        device = SigningKey.from_seed(self._rng.randbytes(32))
-        agreement = AgreementKey(self._rng.randbytes(32)).public
+    def _new_device(self, rng: random.Random) -> tuple[SigningKey, Device]:
+        device = SigningKey.from_seed(rng.randbytes(32))
+        agreement = AgreementKey(rng.randbytes(32)).public
         anchor = self._paper_key.public
         return device, device_row(self._town.network, anchor, device, agreement, EVERYTHING)
 
@@ -126,12 +137,17 @@ class Person:
     # --- what a person does --------------------------------------------------------------
 
     async def live(self) -> None:
-        """Do something now and then, until cancelled; what waits is sent first."""
-        while True:
-            await self._clock.sleep_ms(self._rng.randrange(200, 9000))
-            if not self.gone and len(self.outbox) < 20:
+        """Do something now and then, until cancelled."""
+        while not self.gone:
+            await self._clock.sleep_ms(self._rng.randrange(ACT_MS_MIN, ACT_MS_MAX))
+            if not self.gone:
                 self._do_something()
+
+    async def be_heard(self) -> None:
+        """Send what waits, until cancelled."""
+        while True:
             await self.send_waiting()
+            await self._clock.sleep_ms(self._patience.randrange(100, 2000))
 
     def _do_something(self) -> None:
         weighted: list[tuple[Callable[[], None], int]] = [
@@ -144,14 +160,16 @@ class Person:
             (self.setting, 4),
             (self.edit, 6),
             (self.delete, 8),
+            (self.say_later_things, 2),
             (self.replace_device, 2),
-            (self.suffer_theft, 4),
             (self.vanish, 1),
         ]
-        if self._stolen and self._rng.random() < 0.4:
-            weighted = [(self.say_stolen, 1)]
         acts, weights = zip(*weighted, strict=True)
         self._rng.choices(acts, weights)[0]()
+
+    def say_later_things(self) -> None:
+        """What only a later version understands."""
+        self._sign(LATER_KIND, {"later": self._rng.randbytes(40)})
 
     def _sign(self, kind: int, body: dict, target: bytes | None = None) -> Record:
         signed = self._author.sign(
@@ -166,8 +184,12 @@ class Person:
 
     def _write(self, kind: int, body: dict, target: bytes | None = None, more: str = "") -> Record:
         words = self._new_words() + more
+        if self._rng.random() < 0.2:
+            words += f" https://{domain_of(self.name)}/{self._words}"
         signed = self._sign(kind, {"text": words, **body}, target)
         self._town.notes.words[signed.id] = words.encode()
+        if kind == kinds.POST:
+            self._town.posts.append((signed.id, self.account))
         return signed
 
     def post(self) -> None:
@@ -227,21 +249,19 @@ class Person:
 
     # --- the account itself --------------------------------------------------------------
 
-    def _operate(self, change: Callable[[Draft], None]) -> Record:
+    def _operate(self, change: Callable[[Draft], None], rng: random.Random) -> Record:
         draft = Draft.after(self._head)
         change(draft)
-        signed = self._paper.sign(
-            kinds.IDENTITY, draft.body(), self._clock.now_ms(), self._rng.randbytes(16)
-        )
+        now_ms = self._clock.now_ms()
+        signed = self._paper.sign(kinds.IDENTITY, draft.body(), now_ms, rng.randbytes(16))
         self._head = self._take_operation(signed)
         return signed
 
     def replace_device(self) -> None:
         """A new device; the old one is retired with all that it said."""
-        if self._stolen:
-            self.say_stolen()
-            return
-        old, (device, row) = self._author, self._new_device()
+        if self._robbed:
+            return  # what is lost is lost; the theft is said first
+        old, (device, row) = self._author, self._new_device(self._rng)
 
         def change(draft: Draft) -> None:
             last = max((c.created_ms for c in old.chains.values()), default=0)
@@ -249,48 +269,55 @@ class Person:
             draft.retire(old.key.public, max(last, self._clock.now_ms()), deletes)
             draft.devices.append(row)
 
-        self._operate(change)
+        self._operate(change, self._rng)
         self._author = self._writer(device)
 
-    def suffer_theft(self) -> None:
+    def suffer_theft(self, rng: random.Random) -> bool:
         """A thief gets at the device's key and signs beside its chain; nobody notices yet."""
-        if self._author.chains:
-            self._stolen += self._thief(self._author)
+        if not self._author.chains:
+            return False
+        self._robbed += 1
+        self._stolen += self._thief(self._author, rng)
+        return True
 
-    def say_stolen(self) -> None:
+    def say_stolen(self, rng: random.Random) -> bool:
         """The owner notices: only what the owner's own chains hold is to count."""
-        old, (device, row) = self._author, self._new_device()
+        self._robbed = 0
+        if self.gone or not self._stolen:
+            return False
+        old, (device, row) = self._author, self._new_device(rng)
 
         def change(draft: Draft) -> None:
             tips = {lane: [chain] for lane, chain in old.chains.items()}
             draft.stolen(old.key.public, self._clock.now_ms(), tips)
             draft.devices.append(row)
 
-        revocation = self._operate(change).id
+        revocation = self._operate(change, rng).id
         self._author = self._writer(device)
-        late = self._thief(old)
+        late = self._thief(old, rng)
         self._town.notes.stolen.update(dict.fromkeys([*self._stolen, *late], revocation))
         self._stolen = []
+        return True
 
-    def _thief(self, owner: Author) -> list[bytes]:
+    def _thief(self, owner: Author, rng: random.Random) -> list[bytes]:
         """What the thief signs, on the owner's chain or on nothing, now or backdated."""
-        rng = self._rng
         chains = {
             lane: rng.choice((chain, Chain(7, rng.randbytes(32), 0)))
             for lane, chain in owner.chains.items()
         }
         thief = Author(owner.network, self.account, owner.key, self._slot_key, chains)
         now_ms = self._clock.now_ms() - rng.choice((0, 60_000, 86_400_000))
+        words = [f"{self.name} says nothing {rng.randbytes(8).hex()}" for _ in range(4)]
         signed = [
-            thief.sign(kinds.POST, {"text": self._new_words()}, now_ms, rng.randbytes(16))
-            for _ in range(rng.randrange(1, 4))
+            thief.sign(kinds.POST, {"text": text}, now_ms, rng.randbytes(16))
+            for text in words[: rng.randrange(1, 4)]
         ]
         if self._posts:
             ids = [rng.choice(self._posts)]
             self._town.notes.attacked.update(ids)
             signed.append(thief.sign(kinds.DELETE, {"ids": ids}, now_ms, rng.randbytes(16)))
         self._town.notes.attacked.update(self._profiles)
-        fake = {"name": "thief", "bio": self._new_words()}
+        fake = {"name": "thief", "bio": words[3]}
         signed.append(thief.sign(kinds.PROFILE, fake, now_ms, rng.randbytes(16), b""))
         self._town.loot += [(self, one) for one in signed]
         return [one.id for one in signed]
@@ -298,7 +325,7 @@ class Person:
     def vanish(self) -> None:
         """Leave, and take everything along."""
         self.gone = True
-        signed = self._operate(lambda draft: setattr(draft, "vanish", True))
+        signed = self._operate(lambda draft: setattr(draft, "vanish", True), self._rng)
         self._town.notes.vanished[self.account] = signed.id
 
     async def move(self, homes: list[Machine]) -> None:
@@ -307,7 +334,13 @@ class Person:
         self._town.trace.say(f"{self.name} moves to {' '.join(home.name for home in homes)}")
         for home in homes:
             await self._settle(home, hosting=True)
-        self._operate(lambda draft: setattr(draft, "homes", [home.account for home in homes]))
+        if self.gone:
+            return
+
+        def change(draft: Draft) -> None:
+            draft.homes = [home.account for home in homes]
+
+        self._operate(change, self._patience)
         for home in old:
             if home not in homes and not home.destroyed:
                 await self._settle(home, hosting=False)
@@ -319,7 +352,7 @@ class Person:
                 await home.call(lambda node: node.own.host(self.account, hosting))
                 return
             except (MachineDown, NodeError):
-                await self._clock.sleep_ms(self._rng.randrange(500, 3000))
+                await self._clock.sleep_ms(self._patience.randrange(500, 3000))
 
     async def settle(self) -> None:
         """The first thing a new person does."""
@@ -335,12 +368,12 @@ class Person:
             homes = [home for home in self.homes if not home.destroyed]
             if not homes:
                 return  # until they move
-            home = self._rng.choice(homes) if self._rng.random() < 0.3 else homes[0]
+            home = self._patience.choice(homes) if self._patience.random() < 0.3 else homes[0]
             part = [self.outbox[at] for at in range(min(len(self.outbox), PUBLISHED_MAX))]
             try:
                 outcomes = await home.call(partial(publish, part=part))
             except (MachineDown, NodeError, TimeoutError):
-                await self._clock.sleep_ms(self._rng.randrange(300, 4000))
+                await self._clock.sleep_ms(self._patience.randrange(300, 4000))
                 continue
             if self._answered(home, part, outcomes):
                 await self._wait(home, part, outcomes)
@@ -349,7 +382,7 @@ class Person:
 
     async def _introduce(self, home: Machine, outcomes: Sequence[Outcome]) -> None:
         """The home does not know enough of the account: show it everything, or wait."""
-        await self._clock.sleep_ms(self._rng.randrange(300, 4000))
+        await self._clock.sleep_ms(self._patience.randrange(300, 4000))
         if any(outcome.code in _INTRODUCE for outcome in outcomes):
             try:
                 await home.call(partial(publish, part=self.operations))
@@ -379,9 +412,8 @@ class Person:
         notes, header = self._town.notes, signed.header
         private = header.kind_class.lane is Lane.SELF
         promise = Promise(signed.id, self.account, header.kind, private)
-        notes.promises.setdefault(signed.id, promise).machines.add(home.name)
-        if header.kind == kinds.POST:
-            self._town.posts.append((signed.id, self.account))
+        kept = notes.promises.setdefault(signed.id, promise)
+        kept.machines[home.name] = self._town.trace.now_s
 
     async def _wait(
         self, home: Machine, part: Sequence[Record], outcomes: Sequence[Outcome]
@@ -392,7 +424,7 @@ class Person:
             for signed, outcome in zip(part, outcomes, strict=True)
             if outcome.code is Code.STORED and signed.header.kind_class.lane is not Lane.SELF
         ]
-        if not ids or self._rng.random() < 0.5:
+        if not ids or self._patience.random() < 0.5:
             return
         try:
             found = await home.call(lambda node: node.receipts.wait(ids, 2, WAIT_MS))

@@ -10,7 +10,7 @@ import pytest
 
 from tests.sim.loop import run
 from tests.sim.machine import Machine, Site
-from tests.sim.network import Network
+from tests.sim.network import Network, Weather
 from tests.sim.trace import Trace
 
 
@@ -19,7 +19,7 @@ async def crossing(seed: int, folder: Path) -> tuple[list[str], list[int]]:
     loop = asyncio.get_running_loop()
     trace = Trace(loop)
     network = Network(loop, random.Random(seed), trace)
-    network.weather.jitter_s = 0.2
+    network.weather = Weather(delay_s=0.02, jitter_s=0.2)
     machines = [
         Machine(Site(name, provider, "CH", 0, 2, 1 << 20), seed, folder, network, trace)
         for name, provider in (("a", "P"), ("b", "Q"))

@@ -47,9 +47,9 @@ async def crowd(trace: list[str]) -> int:
     return here().steps
 
 
-def traced(seed: int, **options: bool) -> tuple[int, list[str]]:
+def traced(seed: int, *, shuffle: bool = True) -> tuple[int, list[str]]:
     trace: list[str] = []
-    return run(crowd(trace), seed, **options), trace
+    return run(crowd(trace), seed, shuffle=shuffle), trace
 
 
 def test_the_same_seed_gives_the_same_trace():

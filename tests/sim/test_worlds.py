@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.sim.world import Plan, simulate
+from tests.sim.plan import Plan
+from tests.sim.simulation import simulate
 
 SEEDS = 50
 # Worlds in one test, so that they spread over the processes that run tests.

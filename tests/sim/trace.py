@@ -21,6 +21,11 @@ class Trace:
         #: Called with every line, for somebody who wants to read along.
         self.listener: Callable[[str], None] | None = None
 
+    @property
+    def now_s(self) -> float:
+        """The world's time."""
+        return self._loop.time()
+
     def say(self, what: str) -> None:
         """Something a person would want to know."""
         line = f"{self._loop.time():10.3f} {what}"

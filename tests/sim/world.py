@@ -1,33 +1,34 @@
 """One world: machines at providers, people on them, things going wrong, and then quiet.
 
-    outcome = simulate(Plan(seed=7), folder)      raises with a trace when a promise is broken
+(1) Nodes meet as their operators add each other. (2) People live there while the faults of a
+script are carried out. (3) Everything left is mended; within `QUIET_S_MAX` of simulated time all
+nodes must be equal. (4) The checks.
 
-(1) Nodes meet as their operators add each other. (2) People live there while things go wrong; a
-provider may be destroyed. (3) Everything left is mended; within `QUIET_S_MAX` of simulated time
-all nodes must be equal. (4) The checks.
+Whom it has, what they say and when, and what goes wrong are drawn from the seed, from sources of
+their own: a world with fewer faults is otherwise the same.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+import sqlite3
+from collections.abc import Awaitable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from ratoon_node.app import Node
 from ratoon_node.errors import NodeError
-from tests.sim import checks
-from tests.sim.faults import Faults
-from tests.sim.loop import SimClock, run
+from ratoon_node.policy.lists import ListEntry
+from tests.sim import checks, faults
+from tests.sim.loop import SimClock, SimLoop
 from tests.sim.machine import Machine, MachineDown, Site
-from tests.sim.network import Network, Weather
-from tests.sim.notes import Notes
+from tests.sim.network import Network
+from tests.sim.notes import Broken, Notes
 from tests.sim.people import Person, Town, thieves
+from tests.sim.plan import Done, Outcome, Plan
+from tests.sim.script import Place, Shape, draw
 from tests.sim.trace import Trace
 
 # Simulated time from the last fault until all nodes must be equal: a dialer's longest pause,
@@ -39,57 +40,33 @@ QUIET_LOOK_S = 10
 SKEW_MS_MAX = 30_000
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What a seed decides unless somebody says it: 0 and None mean "draw it"."""
-
-    seed: int
-    nodes: int = 0
-    minutes: float = 1.5
-    people: int = 0
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a world came to."""
-
-    seed: int
-    trace_hash: str
-    nodes: int
-    records: int
-    promises: int
-    seconds: float
-    steps: int
-
-    def __str__(self) -> str:
-        return (
-            f"seed {self.seed}: {self.nodes} nodes, {self.promises} promises,"
-            f" {self.records} records, {self.seconds:.0f} simulated seconds,"
-            f" {self.steps} steps, trace {self.trace_hash}"
-        )
-
-
 class World:
-    """See the module."""
+    """See the module. It is the `Stage` of its faults."""
 
     def __init__(self, plan: Plan, folder: Path) -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, SimLoop), "a world has a clock of its own"
         self.plan = plan
-        self.loop = asyncio.get_running_loop()
-        self.trace = Trace(self.loop)
+        self.loop = loop
+        self.trace = Trace(loop)
         self.notes = Notes()
+        self._folder = folder
         self._rng = random.Random(f"world {plan.seed}")
-        network_rng = random.Random(self._rng.random())
-        self.network = Network(self.loop, network_rng, self.trace)
+        self.network = Network(loop, random.Random(f"network {plan.seed}"), self.trace)
         count = plan.nodes or self._rng.randrange(3, 6)
         self.machines = [self._machine(at, folder) for at in range(count)]
         late = count > 3 and self._rng.random() < 0.4
         #: Machines that are there from the beginning; the last may come later.
         self.early = self.machines[:-1] if late else self.machines
-        self.faults = Faults(
-            random.Random(self._rng.random()), self.network, self.machines, self.trace
-        )
+        #: Machines that run beside those that are checked: copies.
+        self.others: list[Machine] = []
         self.town = Town(self.machines[0].keys.network, self.machines, self.notes, self.trace)
+        self.shape = self._shape()
+        self.faults = self._draw_faults()
+        #: What operators want blocked now, by machine.
+        self.blocked: dict[str, dict[ListEntry, None]] = {}
         self._tasks: list[asyncio.Task[Any]] = []
+        self._over = asyncio.Event()
 
     def _machine(self, at: int, folder: Path) -> Machine:
         rng = self._rng
@@ -102,7 +79,29 @@ class World:
             push_links=rng.choice((1, 2, 8)),
             queue_bytes_max=rng.choice((256 * 1024, 4 * 1024 * 1024)),
         )
-        return Machine(site, self.plan.seed, folder, self.network, self.trace)
+        machine = Machine(site, self.plan.seed, folder, self.network, self.trace)
+        machine.rebuilt = lambda: self._forgets(machine)
+        return machine
+
+    def _forgets(self, machine: Machine) -> None:
+        self.notes.lost_since(machine.name, 0)
+        self.trace.say(f"{machine.name} begins anew with its old keys")
+
+    def _shape(self) -> Shape:
+        count = self.plan.people or self._rng.randrange(4, 9)
+        return Shape(
+            places=tuple(Place(one.name, one.site.provider) for one in self.machines),
+            people=tuple(f"p{at}" for at in range(count)),
+            seconds=self.plan.minutes * 60,
+            unlucky=self._rng.choice(self.machines).site.provider,
+        )
+
+    def _draw_faults(self) -> faults.Faults:
+        plan = self.plan
+        script = plan.script
+        if script is None:
+            script = tuple(draw(random.Random(f"faults {plan.seed}"), self.shape, faults.ALL))
+        return faults.Faults(self, plan.seed, faults.chosen(script, plan.only))
 
     def _begin(self, work: Any, name: str) -> asyncio.Task[Any]:
         task = self.loop.create_task(work, name=name)
@@ -126,18 +125,18 @@ class World:
         await self._meet(self.early)
         await self._within(self._admit_all(), "nodes do not admit each other")
         for machine in self.machines:
-            self._begin(self.faults.watch(machine), "world.watch")
-        self._begin(checks.watch_bounds(self.machines), "world.bounds")
+            self._begin(machine.watch(), "world.watch")
+        self._begin(checks.watch_bounds(self.machines, self.network), "world.bounds")
         people = await self._settle()
         lives = [self._begin(person.live(), "world.person") for person in people]
-        thief_clock = SimClock(self.loop)
-        thieving = thieves(self.town, random.Random(self._rng.random()), thief_clock)
+        lives += [self._begin(person.be_heard(), "world.voice") for person in people]
+        thieving = thieves(self.town, random.Random(self._rng.random()), SimClock(self.loop))
         lives.append(self._begin(thieving, "world.thieves"))
         await self._trouble(people)
         await self._mend()
         await self._come_to_rest(people, lives)
         await self._wait_until_equal()
-        checks.check_all(self.machines, self.notes)
+        checks.check_all(self.machines, self.notes, self.blocked)
         outcome = self._outcome()
         await self._end()
         return outcome
@@ -188,49 +187,134 @@ class World:
 
     async def _settle(self) -> list[Person]:
         """People come, each to one home or two."""
-        for at in range(self.plan.people or self._rng.randrange(4, 9)):
+        for name in self.shape.people:
             rng = random.Random(self._rng.random())
             clock = SimClock(self.loop, rng.randrange(-SKEW_MS_MAX, SKEW_MS_MAX))
             homes = rng.sample(self.early, rng.choice((1, 1, 2)))
-            person = Person(f"p{at}", self.town, rng, clock, homes)
+            person = Person(name, self.town, rng, clock, homes)
             self.town.everybody.append(person)
             await person.settle()
         return self.town.everybody
 
     async def _trouble(self, people: list[Person]) -> None:
+        """Things go wrong; half-way the last machine comes, or somebody moves."""
         total_s = self.plan.minutes * 60
-        breaking = self._begin(self.faults.run(), "world.faults")
+        mover, home = self._rng.choice(people), self._rng.randrange(1000)
+        self._begin(self.faults.run(), "world.faults")
         await asyncio.sleep(total_s / 2)
-        if self._rng.random() < 0.5:
-            await self._lose_provider(people)
         if self.early is not self.machines:
             self._begin(self._come_late(), "world.move")
-        else:
-            mover = self._rng.choice(people)
+        elif not mover.gone and not all(one.destroyed for one in mover.homes):
             left = [machine for machine in self.machines if not machine.destroyed]
-            if not mover.gone:
-                self._begin(mover.move([self._rng.choice(left)]), "world.move")
+            self._begin(mover.move([left[home % len(left)]]), "world.move")
         await asyncio.sleep(total_s / 2)
-        breaking.cancel()
-
-    async def _lose_provider(self, people: list[Person]) -> None:
-        provider = self._rng.choice(self.machines).site.provider
-        await self.faults.destroy(provider)
-        left = [machine for machine in self.machines if not machine.destroyed]
-        for person in people:
-            if not person.gone and all(home.destroyed for home in person.homes):
-                self._begin(person.move([self._rng.choice(left)]), "world.move")
 
     async def _mend(self) -> None:
         self.trace.say("all is mended")
-        self.network.weather = Weather()
-        self.network.heal()
+        self._over.set()
+        for task in self._tasks:
+            if task.get_name() == "world.faults":
+                await self._within(task, "a fault does not end")
         for machine in self.machines:
             if machine.life is not None:
-                machine.life.calm()
+                machine.life.power.work()
         for machine in self.machines:
             if not machine.destroyed:
-                await self._within(machine.booted.wait(), f"{machine.name} is not up")
+                await self._within(machine.is_up(), f"{machine.name} is not up")
+        for name in sorted(self.notes.forgetful):
+            await self._within(self._set_anew(self.machine(name)), f"{name} takes no policy")
+
+    async def _set_anew(self, machine: Machine) -> None:
+        """An operator whose store forgot what was blocked says it again, and whose peers are."""
+        if machine.destroyed:
+            return
+        wanted = self.blocked.get(machine.name, {})
+        for entry in {one for entries in self.blocked.values() for one in entries}:
+            await self.set_policy(machine, entry, blocked=entry in wanted)
+        for other in self.machines:
+            if other is not machine and not other.destroyed:
+                await self._add_peer(machine, other)
+
+    # --- what faults use: see `script.Stage` ----------------------------------------------
+
+    @property
+    def over(self) -> bool:
+        """See `Stage.over`."""
+        return self._over.is_set()
+
+    async def lasts(self, seconds: float) -> None:
+        """See `Stage.lasts`."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._over.wait()
+        except TimeoutError:
+            return
+
+    def machine(self, name: str) -> Machine:
+        """See `Stage.machine`."""
+        return next(machine for machine in self.machines if machine.name == name)
+
+    def person(self, name: str) -> Person:
+        """See `Stage.person`."""
+        return next(person for person in self.town.everybody if person.name == name)
+
+    def copy_of(self, machine: Machine, number: int) -> Machine:
+        """See `Stage.copy_of`."""
+        site = replace(machine.site, name=f"{machine.name}-copy-{number}")
+        seed = self.plan.seed
+        twin = Machine(site, seed, self._folder, self.network, self.trace, copy_of=machine)
+        self.others.append(twin)
+        return twin
+
+    async def found_out(self, machine: Machine) -> None:
+        """See `Stage.found_out`."""
+        while not machine.destroyed:
+            try:
+                await machine.call(lambda node: node.peers_changed())
+                break
+            except (MachineDown, NodeError, sqlite3.Error):
+                await asyncio.sleep(1)
+
+    async def lose_provider(self, provider: str) -> None:
+        """See `Stage.lose_provider`."""
+        self.trace.say(f"provider {provider} is gone")
+        for machine in self.machines:
+            if machine.site.provider == provider:
+                await machine.destroy()
+        left = [machine for machine in self.machines if not machine.destroyed]
+        for at, person in enumerate(self.town.everybody):
+            if not person.gone and all(home.destroyed for home in person.homes):
+                self._begin(person.move([left[at % len(left)]]), "world.move")
+
+    async def set_policy(self, machine: Machine, entry: ListEntry, blocked: bool) -> bool:
+        """See `Stage.set_policy`."""
+
+        async def change(node: Node) -> None:
+            if blocked:
+                await node.ledger.block(entry)
+            else:
+                await node.ledger.unblock(entry.subject, entry.entity)
+            await node.roster.load()
+            await node.gate.review()
+
+        wanted = self.blocked.setdefault(machine.name, {})
+        while not machine.destroyed:
+            try:
+                await machine.call(change)
+            except (MachineDown, NodeError, sqlite3.Error):
+                await asyncio.sleep(1)
+                continue
+            self.notes.blocking.add(machine.name)
+            if blocked:
+                wanted[entry] = None
+            else:
+                wanted.pop(entry, None)
+            said = f"{entry.subject} {entry.entity[:12]}"
+            self.trace.say(f"{machine.name} {'blocks' if blocked else 'unblocks'} {said}")
+            return True
+        return False
+
+    # --- the end ----------------------------------------------------------------------------
 
     async def _come_to_rest(self, people: list[Person], lives: list[asyncio.Task[Any]]) -> None:
         """Nobody says anything new; what was said and waits goes out."""
@@ -248,7 +332,7 @@ class World:
             async with asyncio.timeout(QUIET_S_MAX):
                 await work
         except TimeoutError:
-            raise checks.Broken(f"{what} {QUIET_S_MAX} s after the last fault") from None
+            raise Broken(f"{what} {QUIET_S_MAX} s after the last fault") from None
 
     async def _wait_until_equal(self) -> None:
         began_s = self.loop.time()
@@ -257,7 +341,7 @@ class World:
             if not difference:
                 break
             if self.loop.time() - began_s > QUIET_S_MAX:
-                raise checks.Broken(f"not equal {QUIET_S_MAX} s after the last fault: {difference}")
+                raise Broken(f"not equal {QUIET_S_MAX} s after the last fault: {difference}")
             await asyncio.sleep(QUIET_LOOK_S)
         self.trace.say("all equal")
         await asyncio.sleep(QUIET_LOOK_S)
@@ -273,7 +357,10 @@ class World:
             records=records,
             promises=len(self.notes.promises),
             seconds=self.loop.time(),
-            steps=self.loop.steps,  # type: ignore[attr-defined]
+            steps=self.loop.steps,
+            faults=tuple(
+                Done(mark.fault.kind, mark.carried, mark.mattered) for mark in self.faults.marks
+            ),
         )
 
     async def _end(self) -> None:
@@ -282,54 +369,7 @@ class World:
         for machine in self.machines:
             await machine.stop()
 
-
-class Failed(AssertionError):
-    """A world broke a promise, or broke down; how to see it again."""
-
-
-@contextmanager
-def _listening(errors: list[str]) -> Iterator[None]:
-    """Errors that production would only log are kept."""
-    before = structlog.get_config()
-
-    def keep(logger: Any, level: str, event: Any) -> Any:
-        if level == "exception" or event.get("exc_info"):
-            said = structlog.processors.format_exc_info(logger, level, event)
-            errors.append(f"{said.get('event')}: {said.get('exception')}")
-        raise structlog.DropEvent
-
-    structlog.configure(processors=[keep])
-    try:
-        yield
-    finally:
-        structlog.configure(**before)
-
-
-def simulate(plan: Plan, folder: Path, listener: Any = None) -> Outcome:
-    """Run the world of a plan. Raises `Failed`, which says how to see it again."""
-    errors: list[str] = []
-    worlds: list[World] = []
-
-    async def live() -> Outcome:
-        world = World(plan, folder)
-        worlds.append(world)
-        world.trace.listener = listener
-        outcome = await world.run()
-        if errors:
-            raise checks.Broken(f"a node met errors it did not expect:\n{errors[0]}")
-        return outcome
-
-    with _listening(errors):
-        try:
-            return run(live(), plan.seed)
-        except Exception as error:
-            for machine in worlds[0].machines if worlds else ():
-                machine.abandon()
-            lines = "\n".join(worlds[0].trace.lines) if worlds else ""
-            again = f"python -m tests.sim --seed {plan.seed} --minutes {plan.minutes}"
-            if plan.nodes:
-                again += f" --nodes {plan.nodes}"
-            raise Failed(
-                f"{lines}\n{errors[0] if errors else ''}\n"
-                f"seed {plan.seed}: {type(error).__name__}: {error}\nagain: {again}"
-            ) from error
+    def abandon(self) -> None:
+        """Let go of the disks of a world that broke down."""
+        for machine in (*self.machines, *self.others):
+            machine.abandon()

@@ -190,9 +190,14 @@ class InlineDb:
             isolation_level=None,
             cached_statements=STATEMENTS_MAX,
         )
-        _prepare_writer(self._db)
         self._fold = Fold(path)
-        self._fold.begin(self._db)
+        try:
+            _prepare_writer(self._db)
+            self._fold.begin(self._db)
+        except BaseException:
+            self._db.close()
+            self._fold.close()
+            raise
 
     async def write(self, fn: Read[T], undone: Undone | None = None) -> T:
         """See `Db.write`."""

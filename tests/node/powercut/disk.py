@@ -145,6 +145,10 @@ class Disk:
         """All changes of names in the folder so far are certain."""
         _rename(self._certain, self._changes.pop(folder, []))
 
+    def spoil(self, path: Path, offset: int, mask: int) -> None:
+        """Bits of the synced content change by themselves."""
+        self._names[path].synced[offset] ^= mask
+
     def cut(self, rng: random.Random) -> Survivors:
         """The files that a power cut now may leave; the disk itself goes on unharmed."""
         names = dict(self._certain)

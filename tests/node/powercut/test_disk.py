@@ -127,3 +127,10 @@ def test_survivors_are_written_out_by_name(tmp_path):
     write_out({A: b"1", B: b""}, tmp_path / "after")
     assert (tmp_path / "after" / "a").read_bytes() == b"1"
     assert (tmp_path / "after" / "b").read_bytes() == b""
+
+
+def test_rot_changes_what_a_cut_leaves():
+    disk = Disk()
+    disk.found(A, b"abc")
+    disk.spoil(A, 1, 0x03)
+    assert disk.cut(random.Random(1)) == {A: b"aac"}

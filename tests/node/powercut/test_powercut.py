@@ -11,7 +11,7 @@ import pytest
 
 from tests.node.powercut import vfs
 from tests.node.powercut.disk import Disk, write_out
-from tests.node.powercut.vfs import FULL, IOERR_FSYNC, IOERR_WRITE, Powercut
+from tests.node.powercut.vfs import ALWAYS, FULL, IOERR_FSYNC, IOERR_WRITE, Powercut
 
 SEEDS = range(50)
 # Transactions in a life, and at most this many operations before the power goes.
@@ -207,6 +207,22 @@ def test_an_operation_can_be_made_to_fail_once(tmp_path, expected, code, on, sai
             change(db, 0)
         db.rollback()
         assert content(db) == []
+        change(db, 0)
+        assert content(db) == expected[0]
+        db.close()
+
+
+def test_a_full_disk_stays_full_until_there_is_room(tmp_path, expected):
+    with Powercut() as power:
+        db = connect(tmp_path / "a.db", power, "journal_mode=WAL")
+        begin(db)
+        power.fail(FULL, times=ALWAYS)
+        for _ in range(3):
+            with pytest.raises(sqlite3.OperationalError, match="database or disk is full"):
+                change(db, 0)
+            db.rollback()
+        assert power.failures >= 3
+        power.work()
         change(db, 0)
         assert content(db) == expected[0]
         db.close()

@@ -19,6 +19,7 @@ asks for it. Temporary files are not watched: nobody reads them after a cut.
                                      fail with SQLITE_IOERR, and `survivors` is what was left
     power.fail(code, nth=3)          the third write from now fails with a code, once
     power.fail(code, on="sync")      the next sync does
+    power.fail(code, times=ALWAYS)   every write does, until power.work()
     power.operations                 how many operations there were so far
 
 One `Powercut` is for one life of one set of files; connections are closed before it is. It is
@@ -44,6 +45,8 @@ from tests.node.powercut.disk import Disk, File, Survivors, Truncate, Write
 OK = 0
 IOERR = 10
 FULL = 13
+# More operations than there ever are.
+ALWAYS = 2**62
 IOERR_WRITE = IOERR | 3 << 8
 IOERR_FSYNC = IOERR | 4 << 8
 
@@ -111,6 +114,7 @@ class _Fault:
     on: Operation
     left: int
     code: int
+    times: int
 
 
 def shared_library(maps: str) -> str:
@@ -144,6 +148,8 @@ class Powercut:
         self.vfs = f"powercut-{next(_NUMBERS)}"
         self.disk = Disk()
         self.operations = 0
+        #: How many operations `fail` made fail.
+        self.failures = 0
         self.survivors: Survivors | None = None
         #: What went wrong in the shim itself, for `close` to raise.
         self.failure: BaseException | None = None
@@ -210,9 +216,15 @@ class Powercut:
         """Cut the power once so many further operations are done, before the next."""
         self._cut_at = (self.operations + operations, rng)
 
-    def fail(self, code: int, *, nth: int = 1, on: Operation = "write") -> None:
-        """Let the `nth` operation of that sort from now fail with a code of SQLite, once."""
-        self._fault = _Fault(on, nth, code)
+    def fail(self, code: int, *, nth: int = 1, on: Operation = "write", times: int = 1) -> None:
+        """Let the `nth` operation of that sort from now fail with a code of SQLite, and the next
+        ones, `times` in all.
+        """
+        self._fault = _Fault(on, nth, code, times)
+
+    def work(self) -> None:
+        """Neither fail nor cut: what was asked for and has not happened is called off."""
+        self._fault = self._cut_at = None
 
     def _refusal(self, on: Operation | None) -> int:
         """The code with which the operation about to happen fails, or OK."""
@@ -222,10 +234,13 @@ class Powercut:
             return IOERR
         self.operations += 1
         if self._fault is not None and self._fault.on == on:
-            self._fault.left -= 1
-            if self._fault.left == 0:
-                code, self._fault = self._fault.code, None
-                return code
+            fault = self._fault
+            fault.left -= 1
+            if fault.left <= 0:
+                self.failures += 1
+                if fault.left <= 1 - fault.times:
+                    self._fault = None
+                return fault.code
         return OK
 
     # -------------------------------------------------------------------- the operations
