@@ -6,6 +6,7 @@ signed, a record that does not decode, ids offered that cannot be delivered.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
 
 from ratoon_node.runtime import Clock
@@ -38,7 +39,7 @@ class Conduct:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._pauses: dict[bytes, tuple[int, int]] = {}
+        self._pauses: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
 
     def paused(self, node: bytes) -> bool:
         """Whether the node has to wait."""
@@ -53,7 +54,7 @@ class Conduct:
         pause_ms = PAUSE_MS if calm or not last_ms else min(2 * last_ms, PAUSE_MS_MAX)
         self._pauses[node] = (now_ms + pause_ms, pause_ms)
         if len(self._pauses) > PAUSED_MAX:
-            del self._pauses[next(iter(self._pauses))]
+            self._pauses.popitem(last=False)
 
 
 class Deferred:
@@ -61,7 +62,7 @@ class Deferred:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._until: dict[bytes, int] = {}
+        self._until: OrderedDict[bytes, int] = OrderedDict()
 
     def note(self, id_: bytes, code: Code) -> None:
         """A record was refused; only `rate`, `future` and `unsupported` say when to come back."""
@@ -75,7 +76,7 @@ class Deferred:
             return
         self._until[id_] = until_ms
         if len(self._until) > DEFERRED_MAX:
-            del self._until[next(iter(self._until))]
+            self._until.popitem(last=False)
 
     def due(self, ids: Iterable[bytes]) -> list[bytes]:
         """Those of `ids` that may be asked for."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 
 from ratoon_node.peering.neighbour import Neighbour
@@ -35,7 +36,7 @@ class Errands:
     def __init__(self, neighbours: Mapping[bytes, Neighbour], clock: Clock) -> None:
         self._neighbours = neighbours
         self._clock = clock
-        self._asked: dict[bytes, int] = {}
+        self._asked: OrderedDict[bytes, int] = OrderedDict()
         self._running = 0
 
     def due(self, ids: Iterable[bytes]) -> list[bytes]:
@@ -53,7 +54,7 @@ class Errands:
             self._asked.pop(id_, None)
             self._asked[id_] = now_ms
             if len(self._asked) > ASKED_MAX:
-                del self._asked[next(iter(self._asked))]
+                self._asked.popitem(last=False)
         peers = sorted(self._neighbours.values(), key=lambda one: -one.exchange.useful)
         self._running += 1
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -91,7 +92,7 @@ class Exchange:
     ) -> None:
         self.link = link
         self.serve = serve
-        self.seen: dict[bytes, None] = {}
+        self.seen: OrderedDict[bytes, None] = OrderedDict()
         self.useful = 0
         self.faults = 0
         #: Comparing is under way: it takes care of what comes too early.
@@ -111,8 +112,8 @@ class Exchange:
         self._asked_logs: dict[bytes, None] = {}
         self._offers: dict[bytes, None] = {}
         self._fetching_offers = False
-        self._refused: dict[bytes, None] = {}
-        self._lost: dict[bytes, int] = {}
+        self._refused: OrderedDict[bytes, None] = OrderedDict()
+        self._lost: OrderedDict[bytes, int] = OrderedDict()
         self._lost_count = 0
 
     def blame(self, faults: int, code: Code) -> None:
@@ -142,11 +143,13 @@ class Exchange:
 
     async def _start_taking(self, items: Sequence[Item]) -> None:
         """Hand a frame to the gate, once there is room for it, and read on."""
-        for item in items:  # before the commit tells of them: they are not sent back
-            _remember(self.seen, item.id, SEEN_MAX)
-            # What is revoked there and not here will soon be the same: worth another question.
-            if item.payload is None and item.code is not Code.REVOKED:
-                _remember(self._refused, item.id, REFUSED_MAX)
+        # Before the commit tells of them: they are not sent back.
+        _remember(self.seen, (item.id for item in items), SEEN_MAX)
+        # What is revoked there and not here will soon be the same: worth another question.
+        refused = (
+            item.id for item in items if item.payload is None and item.code is not Code.REVOKED
+        )
+        _remember(self._refused, refused, REFUSED_MAX)
         await self._room.acquire()
         task = self._spawn(self._take(items), "exchange.take")
         self._taking[task] = None
@@ -193,7 +196,9 @@ class Exchange:
 
     def _learn(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
         for item, outcome in zip(items, outcomes, strict=True):
-            self.useful += outcome.code is Code.STORED
+            if outcome.code is Code.STORED:
+                self.useful += 1
+                continue
             if outcome.code in EARLY:
                 self._keep_early(item)
             self._deferred.note(item.id, outcome.code)
@@ -310,7 +315,7 @@ class Exchange:
         for id_ in ids:
             self._lost[id_] = self._lost.pop(id_, 0) + 1
             if len(self._lost) > LOST_MAX:
-                del self._lost[next(iter(self._lost))]
+                self._lost.popitem(last=False)
         faults, self._lost_count = divmod(self._lost_count + len(ids), LOST_PER_FAULT)
         self.blame(faults, Code.SYNC_MALFORMED)
 
@@ -325,8 +330,7 @@ class Exchange:
 
     async def take_have(self, event: Have) -> None:
         """Answer an offer: ask for what is new or wanted, say what is true of the rest."""
-        for id_ in event.ids:
-            _remember(self.seen, id_, SEEN_MAX)
+        _remember(self.seen, event.ids, SEEN_MAX)
         truth = await self.serve.truth(self.link.peer, event.ids)
         known = [Answer(id_, code) for id_, code in truth.items() if code is not Code.WANTED]
         if known:
@@ -376,11 +380,14 @@ def _size(item: Item) -> int:
     return record_bytes(item.header, item.payload)
 
 
-def _remember(table: dict[bytes, None], key: bytes, size_max: int) -> None:
-    """Keep the newest keys of a bounded table."""
-    table[key] = None
-    if len(table) > size_max:
-        del table[next(iter(table))]
+def _remember(table: OrderedDict[bytes, None], keys: Iterable[bytes], size_max: int) -> None:
+    """Keep the newest keys of a bounded table.
+
+    Ordered, because a plain dict steps over every place that was ever emptied to find its first.
+    """
+    table.update(dict.fromkeys(keys))
+    while len(table) > size_max:
+        table.popitem(last=False)
 
 
 def _account_of(header: bytes) -> bytes:
