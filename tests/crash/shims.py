@@ -21,9 +21,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-# Calls after which a file, a name or the store may be another, and the ones around them.
+# Calls after which a file, a name or the store may be another, and the ones around them. What is
+# written to a file of Python's waits for its flush.
 CHANGING = frozenset(
-    {"open", "write", "flush", "fsync", "fdatasync", "close", "fdopen", "rename", "replace"}
+    {"open", "flush", "fsync", "fdatasync", "close", "fdopen", "rename", "replace"}
     | {"unlink", "truncate", "mkdir", "pwrite", "execute", "link", "flock"}
 )
 
@@ -77,7 +78,7 @@ def _move_clock(path: Path) -> None:
 
 
 def _die(where: str, at: int) -> None:
-    """SIGKILL right before the `at`-th changing call that a function of one file makes."""
+    """SIGKILL right before the `at`-th changing call that functions of files with `where` make."""
     left = at
 
     def watch(frame: FrameType, event: str, called: Any) -> None:
@@ -93,11 +94,11 @@ def _die(where: str, at: int) -> None:
 
 
 def _made_in(frame: FrameType | None, where: str) -> bool:
-    """Whether the call is made in that file, itself or through the standard library."""
+    """Whether the call is made in such a file, itself or through the standard library."""
     for _ in range(4):
         if frame is None:
             return False
-        if frame.f_code.co_filename.endswith(where):
+        if where in frame.f_code.co_filename:
             return True
         frame = frame.f_back
     return False

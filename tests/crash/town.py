@@ -43,9 +43,9 @@ async def until(true: Callable[[], Awaitable[bool]]) -> None:
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(WAIT_SECONDS_MAX):
         while not await true():
-            again = loop.create_future()
-            loop.call_later(LOOK_SECONDS, again.set_result, None)
-            await again
+            again = asyncio.Event()
+            loop.call_later(LOOK_SECONDS, again.set)
+            await again.wait()
 
 
 @dataclass
@@ -122,7 +122,7 @@ class Town:
             await writer.send(self.http, url)
 
     async def load(self) -> None:
-        """Have everybody busy; return when somebody's words were acknowledged."""
+        """Have everybody busy; return when somebody's words were acknowledged, or all have ended."""
         url, taken = self.program.url, asyncio.Event()
         works = [writer.write(self.http, url, taken) for writer in self.busy]
         works += [self._read(), self.follower.follow(self.http, url)]
@@ -131,8 +131,6 @@ class Town:
         async with asyncio.timeout(WAIT_SECONDS_MAX):
             await asyncio.wait([waiting, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
-        if not taken.is_set():
-            await self.over()
 
     async def kill_soon(self) -> None:
         """SIGKILL at any moment from now, and wait for the end."""
