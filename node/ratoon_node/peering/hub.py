@@ -25,7 +25,7 @@ from ratoon_node.operate.own import OwnAccount
 from ratoon_node.peering.catchup import CatchUp
 from ratoon_node.peering.challenges import Challenges
 from ratoon_node.peering.clocks import Clocks
-from ratoon_node.peering.conduct import FAULTS_MAX, Conduct, Deferred, room_for
+from ratoon_node.peering.conduct import Conduct, Deferred, room_for
 from ratoon_node.peering.entry import may_serve
 from ratoon_node.peering.errands import Errands
 from ratoon_node.peering.exchange import Exchange
@@ -181,8 +181,12 @@ class Hub:
         return await self._run(Side.DIALER, wire, address, expected)
 
     def shuns(self, node: bytes) -> bool:
-        """Whether a node has to wait for its next link, because of what it did on the last."""
-        return self._conduct.paused(node)
+        """Whether a node has to wait for its next link, because of what it did on the last.
+
+        The last may not be over yet: who is slow to hang up gets no other link by it.
+        """
+        last = self.neighbours.get(node)
+        return self._conduct.paused(node) or (last is not None and last.link.over and last.guilty)
 
     async def meet(self, address: str) -> bytes:
         """Dial an address; the account of the node there once a link to it is open.
@@ -275,7 +279,7 @@ class Hub:
         """The peer proved an account, as its own records tell; see what the store knows of it."""
         node = event.account
         blocked = self._gate.policy.blocked_nodes(self._clock.now_ms())
-        if blocked.get(node, Verdict.ACCEPT) >= Verdict.WITHHOLD or self._conduct.paused(node):
+        if blocked.get(node, Verdict.ACCEPT) >= Verdict.WITHHOLD or self.shuns(node):
             link.close(Code.BLOCKED)
             return
         # Before it may take the place of another link, and before anything of it is kept.
@@ -366,8 +370,7 @@ class Hub:
             del self.neighbours[peer]
         neighbour.end()
         self._metrics.links.labels(link.session.side.name.lower()).dec()
-        at_fault = link.closed is not None and link.closed.peers_fault
-        if at_fault or exchange.faults >= FAULTS_MAX:
+        if neighbour.guilty:
             self._conduct.pause(peer)
         self._spawn(self._score(peer, exchange), "hub.score")
 

@@ -11,6 +11,7 @@ import structlog
 
 from ratoon_node.errors import NodeError
 from ratoon_node.peering.catchup import CatchUp
+from ratoon_node.peering.conduct import FAULTS_MAX
 from ratoon_node.peering.exchange import Exchange
 from ratoon_node.peering.link import Link
 from ratoon_node.runtime import Spawn, timeout_ms
@@ -48,6 +49,13 @@ class Neighbour:
         except (NodeError, sqlite3.Error) as error:
             log.error("link_cannot_go_on", error=repr(error))
             self.link.close(Code.BUSY)
+
+    @property
+    def guilty(self) -> bool:
+        """Whether the peer did what costs it the link, and a pause."""
+        closed = self.link.closed
+        at_fault = closed is not None and closed.peers_fault
+        return at_fault or self.exchange.faults >= FAULTS_MAX
 
     def compare_anew(self) -> None:
         """The sets are others now, on both sides: whoever dialled compares them, for both."""
