@@ -173,7 +173,8 @@ def _sessions(settings: Settings, runtime: Runtime, db: Db, node: bytes, gate: G
 
 
 def _digest(runtime: Runtime, db: Db, fanout: Fanout, node: bytes, bells: Bells) -> Digest:
-    digest = Digest(db, fanout, runtime.clock, runtime.spawn, _chapters(node, bells))
+    chapters = _chapters(node, bells)
+    digest = Digest(db, fanout, runtime.clock, runtime.spawn, node, chapters)
     digest.observers.append(bells.ring)
     return digest
 

@@ -8,6 +8,7 @@ and `timeout_ms`, sleeps on its `Clock`, starts tasks with `spawn`, and knows no
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import threading
 import time
@@ -28,6 +29,10 @@ Crashed = Callable[[str, BaseException], None]
 CALLS_WAITING_MAX = 1024
 # What a refused caller is told to wait: long enough for a queue of short calls to run empty.
 BUSY_RETRY_MS = 1000
+# New objects before the collector looks at them (Python's own is 700), and looks of one generation
+# before it looks at the next older one.
+GC_ALLOCATIONS = 20_000
+GC_GENERATIONS = 20
 
 
 class Clock(Protocol):
@@ -184,6 +189,15 @@ class Runtime:
         """End the tasks, then the threads they used."""
         await self.spawner.cancel_all()
         self.signatures.close()
+
+
+def spare_collector() -> None:
+    """Have Python's cycle collector pass over what a started process keeps for good, and look
+    less often: it took a tenth of the time of taking records in, and found nothing.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_ALLOCATIONS, GC_GENERATIONS, GC_GENERATIONS)
 
 
 def system_runtime(*, signature_threads: int, crashed: Crashed = log_crash) -> Runtime:

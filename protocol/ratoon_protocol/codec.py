@@ -70,11 +70,15 @@ def _unpack(data: bytes) -> Value:
         raise DecodeError(Code.MALFORMED) from error
 
 
+# What has no range and nothing below it.
+_PLAIN = frozenset({bytes, type(None)})
+
+
 def _check(value: Value, depth_max: int) -> None:
     """Types, ranges and depth, level by level: no recursion, so no input can exhaust the stack."""
     level: list[Value] = [value]
     depth = 0
-    while level:
+    while level and not _PLAIN.issuperset(map(type, level)):
         below: list[Value] = []
         for item in level:
             kind = type(item)

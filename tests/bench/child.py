@@ -33,7 +33,7 @@ from ratoon_node.operate.folder import KEYS, STORE
 from ratoon_node.operate.own import Keys, make_keys
 from ratoon_node.peering.wire import SocketTransport, accept
 from ratoon_node.policy.engine import Policy
-from ratoon_node.runtime import SystemClock, system_runtime
+from ratoon_node.runtime import SystemClock, spare_collector, system_runtime
 from ratoon_node.store import read
 from ratoon_node.store.db import AioDb
 from ratoon_node.store.rows import What
@@ -90,6 +90,7 @@ async def _serving(folder: Path, now_ms: int | None) -> AsyncIterator[tuple[Node
     runner = make_runner(app)
     try:
         await node.start()
+        spare_collector()
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         yield node, f"http://127.0.0.1:{runner.addresses[0][1]}"

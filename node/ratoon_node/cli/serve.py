@@ -27,7 +27,7 @@ from ratoon_node.operate.supervisor import READY, STOPPING, keep_watch, tell_sup
 from ratoon_node.peering.lookup import DomainLookup
 from ratoon_node.peering.wire import SocketTransport, accept
 from ratoon_node.policy.document import PolicyFileError
-from ratoon_node.runtime import SystemClock, system_runtime
+from ratoon_node.runtime import SystemClock, spare_collector, system_runtime
 from ratoon_node.store.db import AioDb
 from ratoon_node.telemetry import configure_log
 from ratoon_protocol import phrase
@@ -119,6 +119,7 @@ async def serve(config: Config, say: Callable[[str], None]) -> None:
             node = await open_node(settings, folder, open_keys(folder, settings))
             try:
                 await node.start()
+                spare_collector()
                 await _answer(node, config, folder, listening, say, stop)
             finally:
                 await node.close()

@@ -12,6 +12,8 @@ from ratoon_protocol import kinds
 from ratoon_protocol.status import Status
 
 _CONSUMER = "digest"
+# The row of `position` that says up to which number records were ever looked at.
+_RECORDS = "digest.records"
 # The strongest disposition whose content may be read: limit (see `policy.verdict`).
 _READABLE_MAX = 2
 
@@ -76,8 +78,26 @@ def position(db: sqlite3.Connection) -> int:
 
 def save_position(db: sqlite3.Connection, n: int) -> None:
     """Everything up to line `n` is in the derived tables."""
+    _save(db, _CONSUMER, n)
+
+
+def highest(db: sqlite3.Connection) -> int:
+    """The highest number of a record that was ever looked at: of one above it nothing is kept.
+
+    It stays when the position is set back, and a number that is used again lies below it.
+    """
+    found = db.execute("SELECT n FROM position WHERE consumer = ?", (_RECORDS,)).fetchone()
+    return int(found[0]) if found else 0
+
+
+def save_highest(db: sqlite3.Connection, n: int) -> None:
+    """Records up to number `n` were looked at."""
+    _save(db, _RECORDS, n)
+
+
+def _save(db: sqlite3.Connection, consumer: str, n: int) -> None:
     db.execute(
         "INSERT INTO position (consumer, n) VALUES (?, ?)"
         " ON CONFLICT (consumer) DO UPDATE SET n = excluded.n",
-        (_CONSUMER, n),
+        (consumer, n),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple
@@ -160,9 +161,9 @@ def verified_handles(
 # --- what looks alike ------------------------------------------------------------------------
 
 
-def forget_likeness(db: sqlite3.Connection, record: int) -> None:
-    """A profile says nothing any more."""
-    db.execute("DELETE FROM likeness WHERE record = ?", (record,))
+def forget_likenesses(db: sqlite3.Connection, records: Iterable[int]) -> None:
+    """Profiles say nothing any more."""
+    db.executemany("DELETE FROM likeness WHERE record = ?", [(n,) for n in records])
 
 
 def keep_likeness(db: sqlite3.Connection, record: int, account: int, likeness: str) -> None:
@@ -191,18 +192,22 @@ class Tally(IntEnum):
     RESIDENTS = 1  # hosting records of this node that hold
 
 
-def tally(db: sqlite3.Connection, record: int, what: Tally | None) -> None:
-    """Count a record as one of `what`, or (None) as nothing any more."""
-    before = db.execute("DELETE FROM tallied WHERE record = ? RETURNING what", (record,)).fetchone()
-    if before is not None:
-        db.execute("UPDATE tally SET count = count - 1 WHERE what = ?", before)
-    if what is not None:
-        db.execute("INSERT INTO tallied (record, what) VALUES (?, ?)", (record, what))
-        db.execute(
-            "INSERT INTO tally (what, count) VALUES (?, 1)"
-            " ON CONFLICT (what) DO UPDATE SET count = count + 1",
-            (what,),
-        )
+def tally(
+    db: sqlite3.Connection, before: Iterable[int], now: Iterable[tuple[int, Tally | None]]
+) -> None:
+    """Count records that may have counted `before` as what they are `now` (None: nothing)."""
+    change = Counter[int]()
+    for n in before:
+        for (what,) in db.execute("DELETE FROM tallied WHERE record = ? RETURNING what", (n,)):
+            change[what] -= 1
+    counted = [(n, int(what)) for n, what in now if what is not None]
+    db.executemany("INSERT INTO tallied (record, what) VALUES (?, ?)", counted)
+    change.update(what for _, what in counted)
+    db.executemany(
+        "INSERT INTO tally (what, count) VALUES (?, ?)"
+        " ON CONFLICT (what) DO UPDATE SET count = count + excluded.count",
+        [(what, by) for what, by in change.items() if by],
+    )
 
 
 def tallies(db: sqlite3.Connection) -> dict[Tally, int]:

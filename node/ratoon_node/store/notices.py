@@ -187,6 +187,15 @@ def hosts(db: sqlite3.Connection, own: int, account: bytes) -> bool:
     return found is not None and bool(found[0])
 
 
+_ANSWERED = " OR ".join(
+    f"EXISTS (SELECT 1 FROM {where} = asked.id)"
+    for where in (
+        "reference WHERE parent",
+        "reference WHERE quote",
+        "reference WHERE repost",
+        "opinion WHERE target",
+    )
+)
 # Each part by itself, or all of them are gone over before the first is given.
 _ABOUT = " UNION ".join(
     f"SELECT record FROM (SELECT record FROM {where} LIMIT ?3)"
@@ -197,6 +206,17 @@ _ABOUT = " UNION ".join(
         "opinion WHERE target = ?1 AND kind = ?2",
     )
 )
+
+
+def answered(db: sqlite3.Connection, ids: Sequence[bytes]) -> list[bytes]:
+    """Those of `ids` about which some record here is: an answer, a quote, a repost, a reaction."""
+    found: list[bytes] = []
+    for start in range(0, len(ids), IDS_PER_QUERY_MAX):
+        part = ids[start : start + IDS_PER_QUERY_MAX]
+        marks = ",".join(["(?)"] * len(part))
+        sql = f"WITH asked (id) AS (VALUES {marks}) SELECT id FROM asked WHERE {_ANSWERED}"
+        found.extend(id_ for (id_,) in db.execute(sql, part))
+    return found
 
 
 def about(db: sqlite3.Connection, id_: bytes, limit: int) -> list[int]:

@@ -180,6 +180,21 @@ def hosts_of_each(
     }
 
 
+def hosted_among(db: sqlite3.Connection, node: bytes, accounts: Sequence[bytes]) -> set[bytes]:
+    """Those of `accounts` with a current hosting record by `node`."""
+    states: dict[bytes, int] = {}
+    for start in range(0, len(accounts), IDS_PER_QUERY_MAX):
+        part = accounts[start : start + IDS_PER_QUERY_MAX]
+        found = db.execute(
+            "SELECT target, state FROM pointer WHERE account = (SELECT n FROM account WHERE id = ?)"
+            f" AND kind = ? AND target IN ({','.join('?' * len(part))})"
+            " ORDER BY target, created_ms, state",
+            (node, kinds.HOSTING, *part),
+        )
+        states.update(found)  # the newest word about each comes last
+    return {target for target, state in states.items() if state}
+
+
 def hosted(db: sqlite3.Connection, node: bytes, after: bytes, limit: int) -> list[bytes]:
     """Accounts with a current hosting record by `node`, by id after `after`."""
     found = db.execute(

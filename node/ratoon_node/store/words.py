@@ -14,7 +14,7 @@ them at spaces. Sizes of rows are not kept (`columnsize=0`): nothing asks for th
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -84,10 +84,16 @@ def _make(db: sqlite3.Connection, shard: Shard) -> None:
 Texts = tuple[str, ...] | None
 
 
-def replace(db: sqlite3.Connection, what: Words, rows: Sequence[tuple[int, Texts]]) -> set[int]:
+def replace(
+    db: sqlite3.Connection,
+    what: Words,
+    rows: Sequence[tuple[int, Texts]],
+    fresh: Set[int] = frozenset(),
+) -> set[int]:
     """Keep these texts under these numbers, and nothing else; returns whose words went.
 
-    What is there already is left alone: going over it again costs a look.
+    What is there already is left alone: going over it again costs a look. Under `fresh` numbers
+    nothing is.
     """
     there = shards(db, what)
     by_number: dict[int, list[tuple[int, Texts]]] = {}
@@ -101,12 +107,14 @@ def replace(db: sqlite3.Connection, what: Words, rows: Sequence[tuple[int, Texts
             _make(db, shard)
             db.execute("INSERT INTO word_shard (what, shard) VALUES (?, ?)", (what, number))
         if shard is not None:
-            gone |= _replace(db, shard, some)
+            gone |= _replace(db, shard, some, fresh)
     return gone
 
 
-def _replace(db: sqlite3.Connection, shard: Shard, rows: Sequence[tuple[int, Texts]]) -> set[int]:
-    before = texts_of(db, shard, [n for n, _ in rows])
+def _replace(
+    db: sqlite3.Connection, shard: Shard, rows: Sequence[tuple[int, Texts]], fresh: Set[int]
+) -> set[int]:
+    before = texts_of(db, shard, [n for n, _ in rows if n not in fresh])
     changed = [(n, texts) for n, texts in rows if before.get(n) != texts]
     gone = [n for n, _ in changed if n in before]
     db.executemany(f"DELETE FROM {shard.table} WHERE rowid = ?", [(n,) for n in gone])

@@ -61,11 +61,20 @@ class Seen(NamedTuple):
     account: bytes
     body: Body | None
     position: int
+    #: Nothing was ever kept of it, so there is nothing to replace.
+    fresh: bool
+    #: This node hosts its author now.
+    local: bool
 
     @property
     def readable(self) -> bool:
         """Whether there is anything to keep of it."""
         return self.body is not None
+
+
+def kept(seen: Iterable[Seen]) -> list[int]:
+    """The numbers of those of which something may be kept."""
+    return [one.n for one in seen if not one.fresh]
 
 
 class Chapter(Protocol):
@@ -90,12 +99,19 @@ class Sweeper(Protocol):
 
 
 class Digest:
-    """Follows the journal and keeps the chapters' tables."""
+    """Follows the journal and keeps the chapters' tables. `own` is the node's account."""
 
     def __init__(
-        self, db: Db, fanout: Fanout, clock: Clock, spawn: Spawn, chapters: Sequence[Chapter]
+        self,
+        db: Db,
+        fanout: Fanout,
+        clock: Clock,
+        spawn: Spawn,
+        own: bytes,
+        chapters: Sequence[Chapter],
     ) -> None:
         self._db = db
+        self._own = own
         self._clock = clock
         self._spawn = spawn
         self._chapters = chapters
@@ -166,9 +182,10 @@ class Digest:
             if not lines:
                 return since, False
             if not skip:
-                seen = look(db, lines)
+                seen = look(db, lines, self._own)
                 for chapter in self._chapters:
                     chapter.take(db, seen, now_ms)
+                _note_highest(db, seen)
             digested.save_position(db, lines[-1].n)
             return lines[-1].n, len(lines) == most
 
@@ -221,23 +238,33 @@ def _passes(error: Exception) -> bool:
     return code & 0xFF != sqlite3.SQLITE_ERROR
 
 
-def look(db: sqlite3.Connection, lines: Iterable[Line]) -> list[Seen]:
+def look(db: sqlite3.Connection, lines: Iterable[Line], own: bytes) -> list[Seen]:
     """Every record that the lines name, once, as it is now; and the posts that edits are of."""
     positions = {line.record: line.n for line in lines if line.record is not None}
     taken = digested.taken(db, list(positions))
-    found = {n: _seen(n, taken.get(n), position) for n, position in positions.items()}
+    authors = {one.account for one in taken.values()}
+    local = read.hosted_among(db, own, list(authors)) if authors else set()
+    highest = digested.highest(db)
+
+    def seen(n: int, taken: Taken | None, position: int) -> Seen:
+        if taken is None:
+            return Seen(n, None, b"", None, position, fresh=False, local=False)
+        body = body_of(taken.row) if taken.readable else None
+        here = taken.account in local
+        return Seen(n, taken.row, taken.account, body, position, n > highest, here)
+
+    found = {n: seen(n, taken.get(n), position) for n, position in positions.items()}
     for edit in [one for one in found.values() if _kind(one) == kinds.EDIT]:
-        for post in digested.edited_by(db, edit.n):
+        for post in digested.edited_by(db, edit.n):  # of the same author
             if post.row.n not in found or found[post.row.n].readable:
-                found[post.row.n] = _seen(post.row.n, post, edit.position)
+                found[post.row.n] = seen(post.row.n, post, edit.position)
     return as_edited(db, list(found.values()))
 
 
-def _seen(n: int, taken: Taken | None, position: int) -> Seen:
-    if taken is None:
-        return Seen(n, None, b"", None, position)
-    body = body_of(taken.row) if taken.readable else None
-    return Seen(n, taken.row, taken.account, body, position)
+def _note_highest(db: sqlite3.Connection, seen: Sequence[Seen]) -> None:
+    fresh = [one.n for one in seen if one.fresh]
+    if fresh:
+        digested.save_highest(db, max(fresh))
 
 
 def as_edited(db: sqlite3.Connection, found: Sequence[Seen]) -> list[Seen]:

@@ -32,21 +32,21 @@ class Listings:
     def take(self, db: sqlite3.Connection, seen: Sequence[Seen], now_ms: int) -> None:
         """See `digest.Chapter`."""
         done = digested.position(db)
-        hosts = read.hosts_of_each(db, list({one.account for one in seen}))
+        entries: list[Entry] = []
         for one in seen:
             self._note_resident(db, one)
-            before = listings.forget(db, one.n)
+            before = {} if one.fresh else listings.forget(db, one.n)
             if one.row is None or one.body is None or one.row.shown is None:
                 continue
             shown = one.row.shown
             new = shown > done
-            entries = [
+            entries += [
                 Entry(what, key, shown if new else before.get((what, key), one.position), one.n)
                 for what, key in lists_of(one.row.account, one.row.kind, one.body)
             ]
-            if self._own in hosts[one.account]:
+            if one.local:
                 entries.append(Entry(Listing.LOCAL, LOCAL_KEY, shown, one.n))
-            listings.keep(db, entries)
+        listings.keep(db, entries)
 
     def waits(self, db: sqlite3.Connection) -> bool:
         """See `digest.Sweeper`."""

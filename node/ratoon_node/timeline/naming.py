@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ratoon_node.policy.naming import likeness
 from ratoon_node.store import names, read
 from ratoon_node.store.names import Tally
-from ratoon_node.timeline.digest import Seen
+from ratoon_node.timeline.digest import Seen, kept
 from ratoon_protocol import kinds
 from ratoon_protocol.limits import DAY_MS
 
@@ -68,10 +68,10 @@ class Names:
 
     def take(self, db: sqlite3.Connection, seen: Sequence[Seen], now_ms: int) -> None:
         """See `digest.Chapter`."""
-        hosts = read.hosts_of_each(db, list({one.account for one in seen}))
+        numbers = kept(seen)
+        names.forget_likenesses(db, numbers)
+        names.tally(db, numbers, [(one.n, self._counted(one)) for one in seen])
         for one in seen:
-            names.forget_likeness(db, one.n)
-            names.tally(db, one.n, self._counted(one, self._own in hosts[one.account]))
             if one.row is None:
                 continue
             if one.row.kind == kinds.IDENTITY:
@@ -81,10 +81,10 @@ class Names:
                 if looks:
                     names.keep_likeness(db, one.n, one.row.account, looks)
 
-    def _counted(self, one: Seen, local: bool) -> Tally | None:
+    def _counted(self, one: Seen) -> Tally | None:
         if one.row is None or one.body is None:
             return None
-        if one.row.kind == kinds.POST and local:
+        if one.row.kind == kinds.POST and one.local:
             return Tally.LOCAL_POSTS
         hosting = one.row.kind == kinds.HOSTING and one.account == self._own
         return Tally.RESIDENTS if hosting and one.body.get("state") else None

@@ -18,7 +18,7 @@ from ratoon_node.store import digested, notices
 from ratoon_node.store.db import Db
 from ratoon_node.store.notices import Notice, Place, Told
 from ratoon_node.store.rows import Row
-from ratoon_node.timeline.digest import QUIET_SLICE_LINES, Seen, body_of
+from ratoon_node.timeline.digest import QUIET_SLICE_LINES, Seen, body_of, kept
 from ratoon_protocol import kinds
 from ratoon_protocol.bodies import FACET_MENTION
 from ratoon_protocol.record import Body
@@ -90,10 +90,10 @@ class Notices:
         if own is None:
             return
         notices.forget(db, [one.n for one in seen if one.row is None])
-        notices.take_back(db, [one.n for one in seen])
+        notices.take_back(db, kept(seen))
         finder = _Finder(db, own, now_ms - NOTICE_MS_MAX)
         told = [found for one in seen for found in finder.concerned(one)]
-        told += [found for one in _early(db, finder, seen) for found in finder.concerned(one)]
+        told += [found for one in _early(db, seen) for found in finder.concerned(one)]
         self._bells.note(_write(db, told, now_ms))
         notices.expire(db, now_ms - NOTICE_MS_MAX, EXPIRED_PER_SLICE)
         self._await_polls(db, seen, now_ms)
@@ -106,7 +106,8 @@ class Notices:
                 continue
             poll = one.body.get("poll") if one.body is not None else None
             if poll is None or poll["ends_ms"] > now_ms + POLL_MS_MAX:
-                notices.drop_poll(db, one.n)
+                if not one.fresh:
+                    notices.drop_poll(db, one.n)
             elif poll["ends_ms"] > now_ms:
                 notices.await_poll(db, one.n, poll["ends_ms"])
                 fresh = True
@@ -179,17 +180,21 @@ class _Finder:
             yield Told(number, what, row.account, row.n if subject is None else subject, row.n)
 
 
-def _early(db: sqlite3.Connection, finder: _Finder, seen: Sequence[Seen]) -> list[Seen]:
+def _early(db: sqlite3.Connection, seen: Sequence[Seen]) -> list[Seen]:
     """What came before the post it is about, where that post has just become readable."""
-    numbers: set[int] = set()
-    for one in seen:
-        if one.row is None or one.body is None or one.row.shown is None:
-            continue
-        if one.row.shown > one.position - QUIET_SLICE_LINES and finder.hosts(one.account):
-            numbers.update(notices.about(db, one.row.id, EARLY_MAX))
+    new = [
+        one.row.id
+        for one in seen
+        if one.row is not None
+        and one.body is not None
+        and one.row.shown is not None
+        and one.row.shown > one.position - QUIET_SLICE_LINES
+        and one.local
+    ]
+    numbers = {n for id_ in notices.answered(db, new) for n in notices.about(db, id_, EARLY_MAX)}
     numbers -= {one.n for one in seen}
     return [
-        Seen(taken.row.n, taken.row, taken.account, body_of(taken.row), 0)
+        Seen(taken.row.n, taken.row, taken.account, body_of(taken.row), 0, False, False)
         for _, taken in sorted(digested.taken(db, sorted(numbers)).items())
         if taken.readable
     ]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from ratoon_node.store import references
 from ratoon_node.store.references import Opinion, Reference
-from ratoon_node.timeline.digest import Seen
+from ratoon_node.timeline.digest import Seen, kept
 from ratoon_protocol import kinds
 
 
@@ -19,7 +19,7 @@ class References:
 
     def take(self, db: sqlite3.Connection, seen: Sequence[Seen], now_ms: int) -> None:
         """See `digest.Chapter`."""
-        references.forget(db, [one.n for one in seen])
+        references.forget(db, kept(seen))
         refers = [found for found in map(reference_of, seen) if found is not None]
         opinions = [found for found in map(opinion_of, seen) if found is not None]
         references.keep_references(db, refers)

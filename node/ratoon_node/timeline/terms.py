@@ -66,6 +66,8 @@ _UNWRITTEN = (
 )
 _EPOCH = date(1970, 1, 1)
 _DAY_MS = 86_400_000
+# Days whose marks are remembered.
+_DAYS_KEPT = 64
 # How days are counted ends here; so do the years that a date may name.
 _LAST_DAY = date(2999, 12, 31)
 
@@ -164,7 +166,13 @@ def _language_mark(language: str) -> str:
 
 def day_marks(created_ms: int) -> tuple[str, str]:
     """The marks of the day (UTC) and of its month."""
-    day = day_of(created_ms)
+    return _marks_of(created_ms // _DAY_MS)
+
+
+@lru_cache(maxsize=_DAYS_KEPT)
+def _marks_of(day_number: int) -> tuple[str, str]:
+    """Posts of one slice are of few days, and writing a date out takes as long as cutting words."""
+    day = day_of(day_number * _DAY_MS)
     return f"{_MONTH}{day:%Y%m}", f"{_DAY}{day:%Y%m%d}"
 
 

@@ -35,7 +35,7 @@ from ratoon_node.runtime import Clock, Spawn
 from ratoon_node.store import read, trends
 from ratoon_node.store.db import Db
 from ratoon_node.store.trends import Target, Trend, Use
-from ratoon_node.timeline.digest import Seen
+from ratoon_node.timeline.digest import Seen, kept
 from ratoon_node.timeline.visibility import PUBLIC_HIDDEN_FROM, Item, Viewer, snapshot
 from ratoon_protocol import bodies, kinds
 
@@ -83,7 +83,7 @@ class TrendChapter:
         last = hour_of(now_ms)
         first = last - USUAL_HOURS - WINDOW_HOURS
         uses = [use for one in seen for use in _uses(one, last) if use.hour >= first]
-        trends.replace(db, [one.n for one in seen], uses)
+        trends.replace(db, kept(seen), uses)
         trends.prune(db, first, ROWS_MAX, _PRUNED_MAX)
 
 

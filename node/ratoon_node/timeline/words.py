@@ -42,7 +42,7 @@ class WordChapter:
     def take(self, db: sqlite3.Connection, seen: Sequence[Seen], now_ms: int) -> None:
         """Replace the words of these records."""
         rows = [(one.n, _of_post(one)) for one in seen]
-        gone = words.replace(db, Words.POSTS, rows)
+        gone = words.replace(db, Words.POSTS, rows, {one.n for one in seen if one.fresh})
         # Words that others follow stay: the version they are of is still here. With the last
         # version, or with an edit whose bytes went, the table is made anew, and all of them go.
         left = {n for n, texts in rows if texts is None} & gone

@@ -119,7 +119,8 @@ async def replay(node: Any) -> None:
     """Go over the whole journal again with new chapters."""
     await node.db.write(lambda db: digested.save_position(db, 0))
     chapters: list[Chapter] = [References(), Listings(node.own.account)]
-    digest = Digest(node.db, node.fanout, node.runtime.clock, node.runtime.spawn, chapters)
+    own, runtime = node.own.account, node.runtime
+    digest = Digest(node.db, node.fanout, runtime.clock, runtime.spawn, own, chapters)
     await digest.start()
     await digest.reached(await node.db.read(read.journal_end))
 
@@ -196,7 +197,8 @@ async def test_what_is_taken_alone_and_together_ends_the_same(tmp_path: Path) ->
                 if taken is None:
                     continue
                 body = body_of(taken.row) if taken.readable else None
-                alone = Seen(number, taken.row, taken.account, body, 10**6)
+                local = node.own.account in read.hosts(db, taken.account)
+                alone = Seen(number, taken.row, taken.account, body, 10**6, False, local)
                 (one,) = as_edited(db, [alone])
                 for chapter in chapters:
                     chapter.take(db, [one], 0)

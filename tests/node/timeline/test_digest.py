@@ -8,8 +8,9 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
+from ratoon_node.app import Node
 from ratoon_node.store import digested, read
-from ratoon_node.timeline.digest import Digest, Seen
+from ratoon_node.timeline.digest import Chapter, Digest, Seen
 from ratoon_protocol import kinds
 from tests.node.world import join, person, running
 
@@ -31,10 +32,17 @@ class Book:
                 self.texts[one.n] = one.body["text"]
 
 
+def follower(node: Node, chapters: Sequence[Chapter]) -> Digest:
+    """A digest of its own beside the node's."""
+    runtime = node.runtime
+    own = node.own.account
+    return Digest(node.db, node.fanout, runtime.clock, runtime.spawn, own, chapters)
+
+
 async def told(node, book: Book, since: int = 0) -> list[str]:
     """Everything the journal says, as a new digest hands it to a chapter."""
     await node.db.write(lambda db: digested.save_position(db, since))
-    digest = Digest(node.db, node.fanout, node.runtime.clock, node.runtime.spawn, [book])
+    digest = follower(node, [book])
     await digest.start()
     await digest.reached(await node.db.read(read.journal_end))
     return sorted(book.texts.values())
@@ -49,6 +57,38 @@ async def test_posts_deletes_and_edits_end_as_they_are_now(tmp_path: Path) -> No
         edit = who.sign(kinds.EDIT, {"text": "changed"}, posts[2].id)
         await publish(node, [*posts, gone, edit])
         assert await told(node, Book()) == ["changed", "post 0", "post 3"]
+
+
+class Fresh:
+    """A chapter that notes of which records nothing was kept yet."""
+
+    def __init__(self) -> None:
+        self.fresh: dict[int, bool] = {}
+
+    def take(self, db: sqlite3.Connection, seen: Sequence[Seen], now_ms: int) -> None:
+        self.fresh.update((one.n, one.fresh) for one in seen)
+
+
+async def test_only_what_nobody_has_looked_at_is_fresh(tmp_path: Path) -> None:
+    """A replay and a number that is used again must replace what was kept under it."""
+    async with running(tmp_path) as node:
+        who = person(node.settings.network_bytes, random.Random(5), node.runtime.clock)
+        await join(node, who)
+        await publish(node, [who.post("one")])
+        await node.digest.reached(await node.db.read(read.journal_end))
+        seen = Fresh()
+        digest = follower(node, [seen])
+        await node.db.write(lambda db: digested.save_position(db, 0))
+        await digest.start()
+        await digest.reached(await node.db.read(read.journal_end))
+        assert seen.fresh
+        assert not any(seen.fresh.values())
+        highest = await node.db.read(digested.highest)
+        assert highest == max(seen.fresh)
+        await node.db.write(lambda db: db.execute("DELETE FROM record WHERE n = ?", (highest,)))
+        await publish(node, [who.post("two"), who.post("three")])
+        await digest.reached(await node.db.read(read.journal_end))
+        assert not seen.fresh[highest]
 
 
 async def test_what_crashes_a_chapter_costs_one_record(tmp_path: Path) -> None:
@@ -113,7 +153,7 @@ async def test_a_sweep_that_crashes_stops_nothing_else(tmp_path: Path) -> None:
         await join(node, who)
         book = Sweeping()
         assert await told(node, book) == []
-        digest = Digest(node.db, node.fanout, node.runtime.clock, node.runtime.spawn, [book])
+        digest = follower(node, [book])
         await digest.start()
         for text in ("one", "two"):
             await publish(node, [who.post(text)])

@@ -394,7 +394,7 @@ async def limited_then_deleted(life: Life, post: Record) -> str:
         assert row is not None
         body = record.decode_payload(row.payload or b"")
         hidden = row._replace(disposition=int(Verdict.LIMIT))
-        WordChapter().take(db, [Seen(row.n, hidden, post.header.account, body, 1)], 0)
+        WordChapter().take(db, [Seen(row.n, hidden, post.header.account, body, 1, False, True)], 0)
 
     await life.node.db.write(limit)
     (author,) = (who for who in life.people if who.account == post.header.account)
