@@ -214,6 +214,8 @@ def test_all_mistakes_are_told_at_once():
         ("port = 1\nport = 2", "(at line 2)"),
         (b"name = '\xff'", "is not UTF-8 at byte 8"),
         ("#" * (FILE_BYTES_MAX + 1), "is larger than"),
+        ("port = " + "9" * 5000, "a number is too long"),
+        ("port = " + "[" * 5000, "is nested too deeply"),
     ],
 )
 def test_a_file_that_cannot_be_read_says_where(write, text, said):
@@ -267,3 +269,12 @@ def test_the_example_uncommented_is_the_defaults_and_names_all(write):
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_any_text_is_the_same_after_toml(text):
     assert tomllib.loads(f"x = {toml_value((text, 'a'))}")["x"] == [text, "a"]
+
+
+def test_finding_the_lines_of_a_long_file_reads_it_once(write, monkeypatch):
+    reads: list[int] = []
+    real = tomllib.loads
+    monkeypatch.setattr(tomllib, "loads", lambda text: reads.append(len(text)) or real(text))
+    text = "trusted_proxies = [\n" + "'10.0.0.1',\n" * 500 + "]\n'zz' = 1\n"
+    assert "line 503: there is no setting zz" in problems(file=write(text))[-1]
+    assert sum(reads) <= 2 * len(text)

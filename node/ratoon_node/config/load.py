@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+from ratoon_node.config.positions import locate
 from ratoon_node.config.table import ENV_PREFIX, TABLE, Setting, Settings
 from ratoon_protocol.errors import RatoonError
 
@@ -107,31 +108,13 @@ def _together(settings: Settings) -> Iterator[str]:
             yield f"{smaller} ({low}) is above {larger} ({high})"
 
 
-def _lines(text: str) -> dict[str, int]:
-    """The line on which each key of a valid file begins.
-
-    Found by parsing ever longer beginnings: exact whatever the values look like.
-    """
-    found: dict[str, int] = {}
-    begins, beginning = 1, ""
-    for number, line in enumerate(text.splitlines(keepends=True), 1):
-        beginning += line
-        try:
-            keys = tomllib.loads(beginning)
-        except tomllib.TOMLDecodeError:
-            continue  # inside a value that goes on
-        found.update({key: begins for key in keys if key not in found})
-        begins = number + 1
-    return found
-
-
 def _from_file(path: Path) -> Iterator[Given]:
     try:
         with path.open("rb") as file:
             content = file.read(FILE_BYTES_MAX + 1)
         if len(content) > FILE_BYTES_MAX:
             raise ConfigError([f"{path}: is larger than {FILE_BYTES_MAX} bytes"])
-        text = content.decode()
+        text = content.decode().replace("\r\n", "\n")
         values = tomllib.loads(text)
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None
@@ -140,7 +123,15 @@ def _from_file(path: Path) -> Iterator[Given]:
     except tomllib.TOMLDecodeError as error:
         last = f"at line {len(text.splitlines())}"
         raise ConfigError([f"{path}: {str(error).replace('at end of document', last)}"]) from None
-    lines = _lines(text)
+    except ValueError:  # Python reads no number of thousands of digits
+        raise ConfigError([f"{path}: a number is too long"]) from None
+    except RecursionError:
+        raise ConfigError([f"{path}: is nested too deeply"]) from None
+    lines: dict[str | int, int] = {}
+    for place, (line, _) in locate(text).items():
+        lines.setdefault(
+            place[0], line
+        )  # a table that is not named itself begins with its first key
     for name, raw in values.items():
         yield Given(name, raw, f"{path}, line {lines[name]}")
 

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
-from ratoon_node.policy.positions import Path, locate
+from ratoon_node.config.positions import Path, locate
 from ratoon_protocol.errors import RatoonError
 
 # Two hundred thousand accounts with reasons; a larger file is a mistake or an attack.
@@ -54,6 +54,8 @@ def load(data: bytes) -> tuple[str, Table]:
         return text, tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise PolicyFileError([_syntax_problem(text, error)]) from error
+    except ValueError as error:  # Python reads no number of thousands of digits
+        raise PolicyFileError([Problem(1, 1, "a number is too long")]) from error
     except RecursionError as error:
         raise PolicyFileError([Problem(1, 1, "nested too deeply")]) from error
 

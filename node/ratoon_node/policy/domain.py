@@ -15,7 +15,7 @@ _BEFORE_HOST = re.compile(r".*@", re.DOTALL)
 _PORT = re.compile(r":\d*$")
 # Tabs and line ends are dropped by browsers wherever they stand.
 _DROPPED = str.maketrans("", "", "\t\r\n")
-_DOMAIN = re.compile(r"[^\s.,;:/\\?#@*\[\]]+(\.[^\s.,;:/\\?#@*\[\]]+)*")
+_DOMAIN = re.compile(r"[^\s.,;:/\\?#@*%\[\]]+(\.[^\s.,;:/\\?#@*%\[\]]+)*")
 
 
 def host_of(link: str) -> str:
@@ -40,12 +40,14 @@ def spell(host: str) -> str:
 
 
 def _unpunycode(label: str) -> str:
+    """A label in Unicode; as it stands where no browser would take it for another spelling."""
     if not label.startswith("xn--"):
         return label
     try:
-        return label[4:].encode("ascii").decode("punycode")
+        found = label[4:].encode("ascii").decode("punycode")
     except UnicodeError:
         return label
+    return label if found.startswith("xn--") or spell(found) != found else found
 
 
 def parse_domain(text: str) -> str:

@@ -62,7 +62,20 @@ def test_a_listed_domain_covers_what_is_below_it_however_written(text):
     assert domain.parse_domain(text) == "example.org"
 
 
-@pytest.mark.parametrize("text", ["", "https://example.org", "a b", "a..b", "*", "a@b", ".x"])
+@pytest.mark.parametrize("text", ["", "https://example.org", "a b", "a..b", "*", "a@b", ".x", "%2541.org"])
 def test_what_is_not_a_domain_is_refused(text):
     with pytest.raises(ValueError, match="not a domain"):
         domain.parse_domain(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["xn--xn--bcher-kva-.example", "xn--X-éa.example", "xn--a-\u0345.example", "xn--9ca.x"]
+)
+def test_a_spelling_is_spelt_as_itself(text):
+    spelt = domain.spell(text)
+    assert domain.spell(spelt) == spelt
+
+
+def test_capitals_hidden_in_punycode_name_no_other_domain():
+    hidden = "xn--" + "B\u00dcCHER".encode("punycode").decode().lower() + ".example"
+    assert domain.spell(hidden) == hidden

@@ -228,6 +228,7 @@ def test_bounds_are_kept():
     big = b"#" * (document.POLICY_BYTES_MAX + 1)
     assert problems(big) == [f"line 1, column 1: more than {document.POLICY_BYTES_MAX} bytes"]
     assert problems("a = " + "[" * 100_000) == ["line 1, column 1: nested too deeply"]
+    assert problems("a = " + "9" * 5000) == ["line 1, column 1: a number is too long"]
 
 
 def test_a_slow_pattern_is_no_danger_and_too_large_ones_are_refused():

@@ -26,7 +26,7 @@ _BARE = re.compile(r"[^,\]}#\n]*")
 def locate(text: str) -> dict[Path, tuple[int, int]]:
     """Line and column (from 1) of every key, table and array item of the TOML in `text`."""
     offsets = _Scan(text).places
-    starts = [0, *accumulate(len(line) for line in text.splitlines(keepends=True))]
+    starts = [0, *accumulate(len(line) + 1 for line in text.split("\n"))]
     places: dict[Path, tuple[int, int]] = {}
     line = 0
     for path, offset in sorted(offsets.items(), key=lambda item: item[1]):

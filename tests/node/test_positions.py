@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratoon_node.policy.positions import locate
+from ratoon_node.config.positions import locate
 from tests.node.policy.test_rules import LINES
 
 TEXT = """\
