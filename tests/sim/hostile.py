@@ -27,7 +27,8 @@ from ratoon_protocol.introduction import Own, Side
 from ratoon_protocol.keys import SigningKey
 from ratoon_protocol.kinds import Lane
 from ratoon_protocol.record import Record, decode_record
-from tests.sim.hostile_acts import KINDS, Act, Resident, settle
+from tests.sim.hostile_acts import Act, Resident, settle
+from tests.sim.hostile_kinds import KINDS
 from tests.sim.hostile_line import Hoard, Line
 from tests.sim.loop import BEGIN_MS
 from tests.sim.machine import Machine
@@ -42,7 +43,10 @@ AWAY_S = (0.5, 3, 10)
 
 
 class Rogue:
-    """One hostile machine of one kind; `targets` are the honest ones."""
+    """One hostile machine of one kind; `targets` are the honest ones.
+
+    `dialled`: its node record tells its address, so that others dial it by themselves.
+    """
 
     def __init__(
         self,
@@ -52,6 +56,7 @@ class Rogue:
         network: Network,
         trace: Trace,
         targets: Sequence[Machine],
+        dialled: bool = True,
     ) -> None:
         self.name = name
         self.kind = kind
@@ -70,6 +75,7 @@ class Rogue:
         #: The act for who dials this machine; None draws one of its kind.
         self.welcome: type[Act] | None = None
         self.lines: list[Line] = []
+        self._dialled = dialled
         self._transport = network.transport(name)
         self._network = network
         self._trace = trace
@@ -94,7 +100,7 @@ class Rogue:
 
     def _description(self, name: str = "") -> dict[str, Any]:
         return {
-            "addresses": [self.address],
+            "addresses": [self.address] if self._dialled else [],
             "admits": [],
             "country": "XX",
             "home_open": 0,
@@ -167,7 +173,7 @@ class Rogue:
         except (OSError, ProtocolError):
             pass  # cut off in the middle
         finally:
-            line.over = True
+            line.ended.set()
             if doing is not None:
                 doing.cancel()
             await line.wire.close()

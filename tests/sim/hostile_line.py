@@ -7,6 +7,7 @@ The wire, the handshake, the frames and the keys are real; what holds an honest 
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable, Iterable, Sequence
 from itertools import count
@@ -123,7 +124,9 @@ class Line:
         self.account = b""
         #: Why the other side ended the link, once it has.
         self.bye: Code | None = None
-        self.over = False
+        self.ended = asyncio.Event()
+        #: The other side hung up, with a word or without.
+        self.cut = False
         self.sent: list[bytes] = []
         self.sent_bytes = self.heard_bytes = 0
         #: Of them, what it took until the link was open.
@@ -164,7 +167,8 @@ class Line:
         """The frames of the next message; None at the end."""
         message = await self.wire.receive()
         if message is None:
-            self.over = True
+            self.cut = True
+            self.ended.set()
             return None
         self.heard_bytes += len(message)
         handshake = not self._stream.secured

@@ -187,9 +187,15 @@ for _name in dir(asyncio.AbstractEventLoop):
         setattr(SimLoop, _name, _refuse(_name))
 
 
-def run(work: Coroutine[Any, Any, T], seed: int, *, shuffle: bool = True) -> T:
+def run(
+    work: Coroutine[Any, Any, T],
+    seed: int,
+    *,
+    shuffle: bool = True,
+    loop_type: type[SimLoop] = SimLoop,
+) -> T:
     """Run `work` in a world of its own; tasks it left behind are cancelled."""
-    loop = SimLoop(seed, shuffle=shuffle)
+    loop = loop_type(seed, shuffle=shuffle)
     try:
         result = loop.run_until_complete(work)
         _end(loop)
