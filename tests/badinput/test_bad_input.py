@@ -1,143 +1,180 @@
-"""Every bad record by every way in: the right code, nothing kept or passed on, no traceback."""
+"""Every bad record by every way in: the right code, nothing kept or passed on, no exception.
+
+One node a way serves all cases, one after the other on one connection; behind each bad record
+comes a good one, which is taken.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import random
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+import logging
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from functools import cache
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
+from typing import Any
 
 import pytest
+import pytest_asyncio
 import structlog
 
-from ratoon_node.api.answers import RECORD_TYPE
-from ratoon_node.errors import ANSWERS
-from ratoon_node.ingest.submission import Origin, Parts, Way
-from ratoon_protocol.errors import Code
-from ratoon_protocol.frames import Outcome
-from ratoon_protocol.framing import pack_item
-from tests.badinput.cases import MARK, Case, all_cases
+from ratoon_node.fanout import Subscription
+from ratoon_node.store import read
+from ratoon_node.store.rows import Bytes
+from ratoon_protocol.record import Record
+from tests.badinput.doors import door
+from tests.badinput.forge import MARK, WAYS, Case
+from tests.badinput.town import Town, rules
 from tests.node.api.site import Site, site
-from tests.node.peering.meeting import listening
-from tests.node.world import Clock, person, running
+from tests.node.world import Clock
 
-CASES_MIN = 80
-# Peers that share the cases: one that sent them all would be cut off before the end.
-LIARS = 6
-LINK = Origin(Way.LINK, bytes(31) + b"p")
-NETWORK = b"ratoon\x00\x01"
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+CASES_MIN = 120
 
 
-def people(clock: Clock) -> list[Case]:
-    ann = person(NETWORK, random.Random(5), clock)
-    bob = person(NETWORK, random.Random(6), clock)
-    return all_cases(ann, bob)
+@cache
+def names() -> dict[str, tuple[str, ...]]:
+    """The ways of each case."""
+    clock = Clock()
+    clock.stop()
+    return {case.name: case.ways for case in Town(clock).cases}
 
 
-NAMES = [case.name for case in people(Clock())]
+PAIRS = [(way, name) for way in WAYS for name, ways in names().items() if way in ways]
 
 
-@asynccontextmanager
-async def town(folder: Path) -> AsyncIterator[tuple[Site, dict[str, Case]]]:
-    """A node with one resident, and the cases made for that resident."""
-    async with site(folder) as here:
-        ann = await here.resident(5)
-        cases = all_cases(ann, here.person(6))
-        yield here, {case.name: case for case in cases}
+@dataclass
+class Place:
+    """A node behind one door, and what it told and stored so far."""
+
+    here: Site
+    town: Town
+    door: Any
+    folder: Path
+    told: Subscription
+    cases: dict[str, Case] = field(default_factory=dict)
+    sent: set[bytes] = field(default_factory=set)
+    journal: int = 0
+    _looked: dict[Path, tuple[int, int]] = field(default_factory=dict)
+
+    async def news(self) -> set[bytes]:
+        """Ids of what was told or journaled since the last time; bytes that were told are
+        those of good records alone.
+        """
+        found: set[bytes] = set()
+        while not self.told.idle:
+            commit = await self.told.next()
+            assert commit is not None, "a reader that reads after every record misses nothing"
+            found |= {change.id for change in commit.changes} | set(commit.records)
+            self.sent |= set(commit.records)
+        found |= await self.here.node.db.read(self._lines)
+        return found - {b""}
+
+    def _lines(self, db: sqlite3.Connection) -> set[bytes]:
+        sql = (
+            "SELECT journal.n, coalesce(record.id, journal.id, x'') FROM journal"
+            " LEFT JOIN record ON record.n = journal.record WHERE journal.n > ?"
+        )
+        rows = db.execute(sql, (self.journal,)).fetchall()
+        self.journal = max([self.journal, *(n for n, _ in rows)])
+        return {id_ for _, id_ in rows}
+
+    def holding(self, traces: list[bytes]) -> list[str]:
+        """Files of the data folder that hold one of the traces, of those written since the last
+        time.
+        """
+        found = []
+        for path in self.folder.rglob("*"):
+            stat = path.stat()
+            stamp = stat.st_mtime_ns, stat.st_size
+            if path.is_file() and stat.st_size and self._looked.get(path) != stamp:
+                self._looked[path] = stamp
+                with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as text:
+                    found += [path.name] if any(text.find(one) >= 0 for one in traces) else []
+        return found
 
 
-@pytest.fixture
-def logged() -> Iterator[list[dict[str, object]]]:
-    with structlog.testing.capture_logs() as lines:
-        yield lines  # type: ignore[misc]
+class Street:
+    """The places that were asked for, one a way."""
+
+    def __init__(self, stack: AsyncExitStack, folder: Path) -> None:
+        self._stack = stack
+        self._folder = folder
+        self._places: dict[str, Place] = {}
+
+    async def place(self, way: str) -> Place:
+        if way not in self._places:
+            folder = self._folder / way / "node"
+            folder.mkdir(parents=True)
+            here = await self._stack.enter_async_context(
+                site(folder, policy=rules(), records_per_minute_max=0, requests_per_minute_max=0)
+            )
+            here.clock.stop()
+            town = Town(here.clock)
+            await town.settle(here)
+            told = here.node.fanout.subscribe()
+            opened = await self._stack.enter_async_context(door(way, here, folder))
+            place = Place(here, town, opened, folder, told)
+            place.cases = {case.name: case for case in town.cases}
+            await place.news()
+            self._places[way] = place
+        return self._places[way]
 
 
-def leftovers(folder: Path) -> list[str]:
-    """Files that hold a refused text."""
-    files = [file for file in folder.rglob("*") if file.is_file()]
-    return [file.name for file in files if MARK.encode() in file.read_bytes()]
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def street(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Street]:
+    folder = tmp_path_factory.mktemp("street")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"):
+            patch.setenv(name, str(folder / "home"))
+        async with AsyncExitStack() as stack:
+            yield Street(stack, folder)
 
 
-def test_there_are_enough_cases_and_each_has_a_name() -> None:
-    assert len(NAMES) >= CASES_MIN
-    assert len(set(NAMES)) == len(NAMES)
+async def test_there_are_enough_cases() -> None:
+    assert len(names()) >= CASES_MIN
+    assert {way for way, _ in PAIRS} == set(WAYS)
 
 
-async def test_by_http(tmp_path: Path, logged: list[dict[str, object]]) -> None:
-    async with town(tmp_path) as (here, cases):
-        changes = here.node.fanout.subscribe()
-        wrong = {}
-        for case in cases.values():
-            status, answer = await here.post("/v1/records", case.data, RECORD_TYPE)
-            code = answer.get("error", {"code": None})["code"]
-            if (code, status) != (case.api, ANSWERS[Code(case.api)].status):
-                wrong[case.name] = (code, status, case.api)
-        assert wrong == {}
-        assert changes.idle, "nothing was stored, so nobody is told"
-        assert leftovers(tmp_path) == []
-    assert [line for line in logged if line["log_level"] in ("error", "critical")] == []
+@pytest.mark.parametrize(("way", "name"), PAIRS, ids=lambda value: value.replace(" ", "-"))
+async def test_bad_input(
+    way: str, name: str, street: Street, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = await street.place(way)
+    case = place.cases[name]
+    await place.news()
+    with structlog.testing.capture_logs() as lines, caplog.at_level(logging.WARNING):
+        good = place.town.good()
+        await offered(place, way, case, good)
+    await unkept(place, way, case, good)
+    loud = [line for line in lines if line["log_level"] in ("error", "critical")]
+    assert (loud, [line for line in caplog.records if line.exc_info]) == ([], [])
+    assert MARK not in repr(lines) + caplog.text, "what strangers sent is not in the log"
 
 
-async def test_by_http_in_one_batch(tmp_path: Path) -> None:
-    """One bad item never fails its batch, and the good one in the middle is stored."""
-    async with town(tmp_path) as (here, cases):
-        ann = here.person(5)
-        good = ann.post("the good one")
-        bad = [case for case in cases.values() if case.whole is None]
-        items = [case.data for case in bad]
-        middle = len(items) // 2
-        items.insert(middle, good.encode())
-        outcomes = await here.node.gate.submit(items, Origin(Way.API))
-        codes = [outcome.code.value for outcome in outcomes]
-        assert codes.pop(middle) == "stored"
-        assert codes == [case.api for case in bad]
-        assert leftovers(tmp_path) == []
+async def offered(place: Place, way: str, case: Case, good: Record) -> None:
+    """Bring the case in and have it answered as the table says."""
+    if case.cut and way in case.cut:
+        assert await place.door.cut(case) == case.cut[way]
+        after = place.cases["a byte behind a record"]
+        assert await place.door.offer(after, good) == after.code(way)
+    else:
+        assert await place.door.offer(case, good) == case.code(way)
 
 
-async def test_by_link(tmp_path: Path, logged: list[dict[str, object]]) -> None:
-    async with town(tmp_path) as (here, cases):
-        wrong = {}
-        for case in cases.values():
-            if case.link is None:
-                continue
-            parts = Parts(case.header, case.signature, case.payload)
-            outcome = (await here.node.gate.submit([parts], LINK))[0]
-            if outcome.code != case.link:
-                wrong[case.name] = (outcome.code.value, case.link, outcome.detail)
-        assert wrong == {}
-        assert leftovers(tmp_path) == []
-    assert [line for line in logged if line["log_level"] in ("error", "critical")] == []
-
-
-@pytest.mark.parametrize("part", range(LIARS))
-async def test_over_a_real_link(part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The peer's own words, by frames on a socket; a few of them do not end the link."""
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
-    async with running(tmp_path / "a", seed=11) as liar, town(tmp_path / "b") as (here, cases):
-        told: dict[bytes, asyncio.Future[str]] = {}
-
-        def note(node: bytes, outcomes: Sequence[Outcome]) -> None:
-            assert node == here.node.own.account
-            for outcome in outcomes:
-                if outcome.id in told and not told[outcome.id].done():
-                    told[outcome.id].set_result(outcome.code.value)
-
-        monkeypatch.setattr(liar.receipts, "note", note)
-        async with listening(here.node) as address:
-            await liar.hub.meet(address)
-            link = liar.hub.neighbours[here.node.own.account].link
-            wrong = {}
-            for case in list(cases.values())[part::LIARS]:
-                if case.link is None:
-                    continue
-                item = pack_item(case.header, case.signature, case.payload)
-                told[item.id] = asyncio.get_running_loop().create_future()
-                link.queue([item])
-                code = await asyncio.wait_for(told[item.id], 10)
-                if code != case.link:
-                    wrong[case.name] = (code, case.link)
-            assert wrong == {}
-            assert link.open
-        assert leftovers(tmp_path / "b") == []
+async def unkept(place: Place, way: str, case: Case, good: Record) -> None:
+    """Nothing of the case was stored or told, but its header where it counts."""
+    headers = {case.id} if case.leaves_header(way) else set()
+    news = await place.news()
+    people = {one.own.account for one in (place.here.node,)}
+    assert news - people >= {good.id} | headers
+    assert case.id in headers or case.id not in news
+    assert case.id not in place.sent or case.known
+    stored = await place.here.node.db.read(lambda db: read.by_id(db, case.id))
+    if not case.known:
+        assert (stored is not None) == bool(headers)
+    if stored is not None and not (case.known or case.masked):
+        assert (stored.payload, stored.bytes_state is Bytes.HERE) == (None, False)
+    assert place.holding(case.traces(way)) == []
