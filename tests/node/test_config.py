@@ -278,3 +278,16 @@ def test_finding_the_lines_of_a_long_file_reads_it_once(write, monkeypatch):
     text = "trusted_proxies = [\n" + "'10.0.0.1',\n" * 500 + "]\n'zz' = 1\n"
     assert "line 503: there is no setting zz" in problems(file=write(text))[-1]
     assert sum(reads) <= 2 * len(text)
+
+
+def test_a_variable_may_hold_any_bytes():
+    assert problems(environ={"RATOON_NAME": "\udca3\udcc8"}) == ["RATOON_NAME: name is not UTF-8"]
+
+
+@pytest.mark.parametrize("name", ["RATOON_DATA_DIR", "RATOON_CONFIG"])
+def test_a_home_folder_must_be_somebodys(name):
+    said = "names the home folder of nobody here"
+    assert problems(environ={name: "~no-such-user/x"}) == [f"~no-such-user/x: {said}"]
+    assert problems(flags={"policy_file": "~no-such-user/x"}) == [
+        f"--policy-file: policy_file {said}"
+    ]

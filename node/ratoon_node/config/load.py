@@ -60,6 +60,8 @@ class _Wrong(Exception):
 
 def _parse(setting: Setting, raw: object) -> Any:
     """A value of the setting's type from what TOML, a variable or a flag gave."""
+    if isinstance(raw, str):
+        _check_unicode(raw)
     if setting.kind is bool:
         value: Any = WORDS.get(raw.lower()) if isinstance(raw, str) else raw
         fits = isinstance(value, bool)
@@ -72,12 +74,27 @@ def _parse(setting: Setting, raw: object) -> Any:
         value = tuple(item for item in value if item) if fits else value
     elif setting.kind is Path:
         fits = isinstance(raw, Path) or (isinstance(raw, str) and bool(raw.strip()))
-        value = Path(cast(str, raw)).expanduser() if fits else raw
+        value = _expanded(cast(str, raw)) if fits else raw
     else:
         value, fits = raw, isinstance(raw, str)
     if not fits:
         raise _Wrong(f"is not {KINDS[setting.kind]}")
     return value
+
+
+def _check_unicode(text: str) -> None:
+    """Bytes of a variable that are no UTF-8 are given as halves of surrogate pairs."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise _Wrong("is not UTF-8") from None
+
+
+def _expanded(path: Path | str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise _Wrong("names the home folder of nobody here") from None
 
 
 def _examine(setting: Setting, value: Any) -> None:
@@ -153,12 +170,13 @@ def _find_file(
 ) -> Path | None:
     """The file that was named, or the one in the data folder if it exists."""
     named = file or environ.get(ENV_FILE)
-    if named:
-        return Path(named).expanduser()
     setting = TABLE["data_dir"]
     folder = flags.get("data_dir") or environ.get(setting.env) or setting.default
-    path = Path(str(folder)).expanduser() / FILE_NAME
-    return path if path.exists() else None
+    try:
+        path = _expanded(named) if named else _expanded(str(folder)) / FILE_NAME
+    except _Wrong as wrong:
+        raise ConfigError([f"{named or folder}: {wrong}"]) from None
+    return path if named or path.exists() else None
 
 
 class Explained(NamedTuple):
