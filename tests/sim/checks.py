@@ -309,7 +309,7 @@ def _check_receipts(
             ).fetchall()
         )
         for id_, node, code in found:
-            if code != Code.STORED or names[node] not in seen:
+            if code != Code.STORED or names.get(node) not in seen:
                 continue
             held = seen[names[node]].get(id_)
             if (held is None or _lacks(held)) and not _may_lack(names[node], id_, seen, notes):

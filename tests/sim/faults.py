@@ -1,6 +1,7 @@
 """All kinds of faults, and who carries a script of them out.
 
-A kind is a line of a `KINDS` list: in `faults_network`, `faults_machine` and `faults_people`.
+A kind is a line of a `KINDS` list: in `faults_network`, `faults_machine`, `faults_people` and
+`hostile_fault`.
 """
 
 from __future__ import annotations
@@ -9,11 +10,16 @@ import asyncio
 import random
 from collections.abc import Collection, Sequence
 
-from tests.sim import faults_machine, faults_network, faults_people
+from tests.sim import faults_machine, faults_network, faults_people, hostile_fault
 from tests.sim.script import Fault, Mark, Stage, table
 
 #: Every kind of fault there is.
-ALL = [*faults_network.KINDS, *faults_machine.KINDS, *faults_people.KINDS]
+ALL = [
+    *faults_network.KINDS,
+    *faults_machine.KINDS,
+    *faults_people.KINDS,
+    *hostile_fault.KINDS,
+]
 KINDS = table(ALL)
 
 

@@ -64,11 +64,14 @@ def check_conduct(machines: Sequence[Machine], rogues: Sequence[Rogue]) -> None:
                 raise Broken(f"{machine.name} shuns {names.get(node, 'somebody unknown')}")
 
 
-async def watch(machines: Sequence[Machine], rogues: Sequence[Rogue]) -> None:
-    """Look at bounds and at who is shunned, again and again."""
+async def watch(machines: Sequence[Machine], rogues: Sequence[Rogue], honest: bool) -> None:
+    """Look at bounds, again and again; also at who is shunned, where all others are `honest`:
+    disks rot and wires are tampered with, and then a node does what only hostile ones do.
+    """
     while True:
         await asyncio.sleep(BOUNDS_LOOK_S)
-        check_conduct(machines, rogues)
+        if honest:
+            check_conduct(machines, rogues)
         for machine in machines:
             if machine.up:
                 check_bounds(machine)

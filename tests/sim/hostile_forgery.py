@@ -46,6 +46,8 @@ class WrongPayloads(Act):
     """Headers that are signed, with other people's words under them."""
 
     async def run(self) -> None:
+        if self.rogue.quiet:
+            return
         who = self.rogue.resident()
         await self.show(who)
         items = []

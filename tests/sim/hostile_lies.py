@@ -55,7 +55,7 @@ class FloodRecords(Act):
             return
         who = self.rogue.resident()
         await self.show(who)
-        for _ in range(self.rogue.rounds):
+        for _ in range(0 if self.rogue.quiet else self.rogue.rounds):
             posts = self.posts(who, 50, size=200)
             left = self.hoard.packed([self.hoard.put(one) for one in posts])
             while left:

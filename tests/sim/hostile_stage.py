@@ -151,7 +151,7 @@ class Stage:
             await self.rogue.visit(machine, Act, VISIT_S)
         await self._delete()
         watching = self.loop.create_task(
-            hostile_checks.watch(self.machines, [self.rogue]), name="stage.watch"
+            hostile_checks.watch(self.machines, [self.rogue], honest=True), name="stage.watch"
         )
         seen = await self._act()
         await self._settle_down()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from ratoon_node.policy.lists import ListEntry
+    from tests.sim.hostile import Rogue
     from tests.sim.loop import SimLoop
     from tests.sim.machine import Machine
     from tests.sim.network import Network
@@ -92,6 +93,7 @@ class Stage(Protocol):
     notes: Notes
     shape: Shape
     trace: Trace
+    rogues: list[Rogue]
 
     @property
     def over(self) -> bool:
@@ -112,6 +114,10 @@ class Stage(Protocol):
 
     def copy_of(self, machine: Machine, number: int) -> Machine:
         """Another machine with the same keys, off, its disk empty."""
+        ...
+
+    def let_in(self, rogue: Rogue) -> None:
+        """A hostile machine comes: every operator adds it, and it stays until the end."""
         ...
 
     async def found_out(self, machine: Machine) -> None:
@@ -139,7 +145,7 @@ class Kind:
     """
 
     name: str
-    weight: int
+    weight: float
     draw: Callable[[random.Random, Shape], Params | None]
     carry: Carry
     words: str

@@ -15,6 +15,7 @@ from ratoon_protocol.errors import Code
 from tests.sim import hostile_forgery as forgery
 from tests.sim import hostile_lies as lies
 from tests.sim.cheaper import cheaper
+from tests.sim.hostile_kinds import ACTS
 from tests.sim.hostile_stage import Scene, perform
 
 # More than one answer to a challenge, and to what is owed.
@@ -97,4 +98,4 @@ def test_the_reaction_is_exactly_this(tmp_path: Path, scene: Scene) -> None:
 
 
 def test_every_act_is_in_the_table() -> None:
-    assert {scene.act.__name__ for scene in TABLE} == set(lies.ACTS)
+    assert {scene.act.__name__ for scene in TABLE} == set(ACTS)

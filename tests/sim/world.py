@@ -21,7 +21,8 @@ from typing import Any
 from ratoon_node.app import Node
 from ratoon_node.errors import NodeError
 from ratoon_node.policy.lists import ListEntry
-from tests.sim import checks, faults
+from tests.sim import checks, faults, hostile_checks
+from tests.sim.hostile import Rogue
 from tests.sim.loop import SimClock, SimLoop
 from tests.sim.machine import Machine, MachineDown, Site
 from tests.sim.network import Network
@@ -38,6 +39,10 @@ QUIET_S_MAX = 600
 QUIET_LOOK_S = 10
 # Clocks of machines and people are wrong by up to this.
 SKEW_MS_MAX = 30_000
+# How many machines there are, and people (below the second): small worlds find as much as large
+# ones, and sooner.
+COUNTS = (3, 3, 3, 4, 4, 5)
+PEOPLE = (3, 7)
 
 
 class World:
@@ -53,13 +58,15 @@ class World:
         self._folder = folder
         self._rng = random.Random(f"world {plan.seed}")
         self.network = Network(loop, random.Random(f"network {plan.seed}"), self.trace)
-        count = plan.nodes or self._rng.randrange(3, 6)
+        count = plan.nodes or self._rng.choice(COUNTS)
         self.machines = [self._machine(at, folder) for at in range(count)]
         late = count > 3 and self._rng.random() < 0.4
         #: Machines that are there from the beginning; the last may come later.
         self.early = self.machines[:-1] if late else self.machines
         #: Machines that run beside those that are checked: copies.
         self.others: list[Machine] = []
+        #: Machines that mean no good.
+        self.rogues: list[Rogue] = []
         self.town = Town(self.machines[0].keys.network, self.machines, self.notes, self.trace)
         self.shape = self._shape()
         self.faults = self._draw_faults()
@@ -88,7 +95,7 @@ class World:
         self.trace.say(f"{machine.name} begins anew with its old keys")
 
     def _shape(self) -> Shape:
-        count = self.plan.people or self._rng.randrange(4, 9)
+        count = self.plan.people or self._rng.randrange(*PEOPLE)
         return Shape(
             places=tuple(Place(one.name, one.site.provider) for one in self.machines),
             people=tuple(f"p{at}" for at in range(count)),
@@ -137,6 +144,7 @@ class World:
         await self._come_to_rest(people, lives)
         await self._wait_until_equal()
         checks.check_all(self.machines, self.notes, self.blocked)
+        hostile_checks.check_forged(self.machines, self.rogues)
         outcome = self._outcome()
         await self._end()
         return outcome
@@ -234,6 +242,8 @@ class World:
         for other in self.machines:
             if other is not machine and not other.destroyed:
                 await self._add_peer(machine, other)
+        for rogue in self.rogues:
+            await self._add_rogue(machine, rogue)
 
     # --- what faults use: see `script.Stage` ----------------------------------------------
 
@@ -265,6 +275,32 @@ class World:
         twin = Machine(site, seed, self._folder, self.network, self.trace, copy_of=machine)
         self.others.append(twin)
         return twin
+
+    def let_in(self, rogue: Rogue) -> None:
+        """See `Stage.let_in`."""
+        if not self.rogues:
+            script = [mark.fault.kind for mark in self.faults.marks]
+            honest = all(kind.startswith("hostile") for kind in script)
+            watch = hostile_checks.watch(self.machines, self.rogues, honest)
+            self._begin(watch, "world.bounds")
+        self.rogues.append(rogue)
+        rogue.begin()
+        for machine in self.machines:
+            self._begin(self._add_rogue(machine, rogue), "world.move")
+
+    async def _add_rogue(self, machine: Machine, rogue: Rogue) -> None:
+        """An operator takes it for a friend's node, and knows not where it stands."""
+
+        async def add(node: Node) -> None:
+            await node.ledger.add_peer(rogue.account, rogue.address, None, None)
+            await node.peers_changed()
+
+        while not machine.destroyed:
+            try:
+                await machine.call(add)
+                break
+            except (MachineDown, NodeError, sqlite3.Error):
+                await asyncio.sleep(1)
 
     async def found_out(self, machine: Machine) -> None:
         """See `Stage.found_out`."""
@@ -366,6 +402,8 @@ class World:
     async def _end(self) -> None:
         for task in self._tasks:
             task.cancel()
+        for rogue in self.rogues:
+            await rogue.stop()
         for machine in self.machines:
             await machine.stop()
 
