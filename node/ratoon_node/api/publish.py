@@ -16,6 +16,7 @@ from ratoon_node.api.rate import Pool, records_cost
 from ratoon_node.api.route import Example, Route
 from ratoon_node.api.types import Count, Id
 from ratoon_node.errors import NodeError, told
+from ratoon_node.ingest.gate import BUSY_RETRY_MS
 from ratoon_node.ingest.submission import Origin, Way
 from ratoon_node.ingest.submission import Outcome as Judged
 from ratoon_protocol.errors import Code, DecodeError
@@ -160,7 +161,8 @@ class Publishing:
         ]
 
     async def publish(self, request: web.Request) -> web.Response:
-        """Each record gets its own outcome; a bad one never fails the others. With `wait` the
+        """Each record gets its own outcome; a bad one never fails the others. If the store took
+        none of them, as on a full disk, the whole is refused as `busy`. With `wait` the
         answer is 201 when enough providers hold all of them, else 202 with the counts so far.
         """
         providers, timeout_ms = self._wait_asked(request)
@@ -169,8 +171,9 @@ class Publishing:
         asked.charge(request, self._services, cost, Pool.WRITE)
         outcomes = await self._services.node.gate.submit(items, API)
         refused = _refused(outcomes)
-        if len(outcomes) == 1 and refused:
-            return failure(_error(outcomes[0]), records=[outcome_view(outcomes[0], None)])
+        if refused and (len(outcomes) == 1 or all(one.code is Code.BUSY for one in outcomes)):
+            records = [outcome_view(one, None) for one in outcomes]
+            return failure(_error(outcomes[0]), records=records)
         ids = [one.id for one in outcomes if one.code in ACCEPTED and one.id is not None]
         counts = await self._counts(ids, providers, timeout_ms)
         body = Published([outcome_view(one, counts.get(one.id or b"")) for one in outcomes])
@@ -253,7 +256,8 @@ def _refused(outcomes: Sequence[Judged]) -> bool:
 
 
 def _error(judged: Judged) -> NodeError:
-    return NodeError(judged.code, detail=judged.detail)
+    retry_ms = BUSY_RETRY_MS if judged.code is Code.BUSY else None
+    return NodeError(judged.code, detail=judged.detail, retry_ms=retry_ms)
 
 
 def outcome_view(judged: Judged, counts: CountsLike | None) -> Outcome:

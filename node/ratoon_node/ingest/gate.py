@@ -30,15 +30,17 @@ from ratoon_node.ingest.submission import (
     Origin,
     Outcome,
     Submission,
-    check_signatures,
     read_all,
+    signed,
     size_of,
 )
+from ratoon_node.ingest.verifier import Verifier
 from ratoon_node.policy.admission import Admission
 from ratoon_node.policy.engine import Policy
 from ratoon_node.runtime import Clock, Executor, Spawn
 from ratoon_node.store import read
 from ratoon_node.store.db import Db
+from ratoon_node.store.failing import Outage
 from ratoon_node.store.write import Tx
 from ratoon_node.telemetry import Metrics
 from ratoon_protocol.errors import Code
@@ -59,12 +61,11 @@ log = structlog.get_logger()
 
 
 class GateLimits(NamedTuple):
-    """Bounds of the intake and of what is kept; parts a batch's signatures are cut into."""
+    """Bounds of the intake and of what is kept."""
 
     intake_records_max: int
     intake_bytes_max: int
     batch_records_max: int
-    signature_parts: int
     horizon_days: int
 
     @classmethod
@@ -74,7 +75,6 @@ class GateLimits(NamedTuple):
             settings.intake_records_max,
             settings.intake_bytes_max,
             settings.batch_records_max,
-            settings.signature_threads,
             settings.horizon_days,
         )
 
@@ -104,7 +104,8 @@ class Gate:
         db: Db,
         clock: Clock,
         spawn: Spawn,
-        signatures: Executor,
+        workers: Executor,
+        verifier: Verifier,
         network: bytes,
         node: bytes,
         policy: Policy,
@@ -115,7 +116,8 @@ class Gate:
         self._db = db
         self._clock = clock
         self._spawn = spawn
-        self._signatures = signatures
+        self._workers = workers
+        self._verifier = verifier
         self._network = network
         self._node = node
         self.policy = policy
@@ -124,6 +126,7 @@ class Gate:
         self._metrics = metrics
         self._limits = limits
         self._accounts = Accounts(network)
+        self._no_read = Outage("store_cannot_read")
         self.scrub = Scrub(db, self._accounts, clock, metrics, self._repaired)
         self.retention = Retention(
             db, self._accounts, clock, node, limits.horizon_days, self._repaired
@@ -143,6 +146,7 @@ class Gate:
 
     def start(self) -> None:
         """Begin to work; before this, submissions only wait."""
+        self._spawn(self._verifier.start(), "gate.verifier")
         self._spawn(self._verify_batches(), "gate.verify")
         self._spawn(self._write_batches(), "gate.write")
         self._spawn(self._judge_postponed(), "gate.rejudge")
@@ -214,13 +218,14 @@ class Gate:
         """Decode, look the ids up, and check the signatures of what is new."""
         flat = [(item, batch.origin) for batch in batches for item in batch.items]
         now_ms = self._clock.now_ms()
-        items = await self._signatures.run(read_all, flat, self._network, now_ms)
+        items = await self._workers.run(read_all, flat, self._network, now_ms)
         ids = [item.record.id for item in items if type(item) is Candidate]
         try:
             known = await self._db.read(lambda db: read.known(db, ids))
         except sqlite3.Error as error:
-            log.error("store_cannot_read", error=str(error))
+            self._no_read.failed(error)
             return _Verified(batches, [_busy(item) for item in items], frozenset())
+        self._no_read.over()
         fresh = [
             (place, item)
             for place, item in enumerate(items)
@@ -233,14 +238,11 @@ class Gate:
     async def _check(self, fresh: Sequence[tuple[int, Candidate]]) -> list[tuple[int, Code]]:
         """The places of those whose signature does not verify, and why."""
         started = self._clock.monotonic_ms()
-        parts = min(self._limits.signature_parts, 1 + len(fresh) // 16)
-        size = -(-len(fresh) // parts) or 1
-        cut = [fresh[at : at + size] for at in range(0, len(fresh), size)]
-        checked = await asyncio.gather(
-            *(self._signatures.run(check_signatures, part) for part in cut)
-        )
+        codes = await self._verifier.check([signed(item) for _, item in fresh])
         self._metrics.ingest_check_seconds.observe((self._clock.monotonic_ms() - started) / 1000)
-        return [bad for part in checked for bad in part]
+        return [
+            (place, code) for (place, _), code in zip(fresh, codes, strict=True) if code is not None
+        ]
 
     async def _write_batches(self) -> None:
         batches: list[_Batch] = []
@@ -289,8 +291,7 @@ class Gate:
         started = self._clock.monotonic_ms()
         try:
             applied = await self._commit(items, known)
-        except sqlite3.Error as error:
-            log.error("store_cannot_write", error=str(error), records=len(items))
+        except sqlite3.Error:  # the store has said why
             return [_busy(item) for item in items]
         except Exception:
             if len(items) == 1:
@@ -407,12 +408,16 @@ class Gate:
 
     async def _retried(self, work: Callable[[], Awaitable[T]]) -> T:
         """The result of `work`, however long the store cannot do it."""
+        outage = Outage("store_fails")
         while True:
             try:
-                return await work()
+                result = await work()
             except sqlite3.Error as error:
-                log.error("store_fails", error=str(error))
+                outage.failed(error)
                 await self._clock.sleep_ms(BUSY_RETRY_MS)
+            else:
+                outage.over()
+                return result
 
     async def _fold_log(self) -> None:
         """Cut the write-ahead log after an erasure, so that no page of it keeps the text."""

@@ -9,8 +9,6 @@ import sqlite3
 from collections.abc import Sequence
 from typing import TypeVar
 
-import structlog
-
 from ratoon_node.errors import NodeError
 from ratoon_node.fanout import Committed
 from ratoon_node.ingest.gate import Gate
@@ -37,7 +35,6 @@ WANTED_RETRY_MS = 3_600_000
 # Longest wait between two rounds of asking.
 WANTED_RETRY_MS_MAX = 7 * 86_400_000
 
-log = structlog.get_logger()
 
 _NOTE_ACK = f"""
 INSERT INTO ack (record, node, code, at_ms)
@@ -61,8 +58,7 @@ async def write(db: Db, fn: Read[T]) -> T:
     """One transaction. Raises `NodeError(busy)` if the store cannot write now."""
     try:
         return await db.write(fn)
-    except sqlite3.Error as error:
-        log.error("store_cannot_write", error=str(error))
+    except sqlite3.Error as error:  # the store has said why
         raise NodeError(Code.BUSY, detail=str(error), retry_ms=STORE_RETRY_MS) from error
 
 

@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar, cast
 import aiosqlite
 
 from ratoon_node.store import fold, schema
+from ratoon_node.store.failing import Outage
 from ratoon_node.store.fold import Fold
 
 T = TypeVar("T")
@@ -101,6 +102,7 @@ class AioDb:
         self._writer = writer
         self._fold = fold_
         self._readers: list[aiosqlite.Connection] = []
+        self._outage = Outage("store_cannot_write")
         #: Functions that wait for each reader, or run on it.
         self._reading = Counter[int]()
 
@@ -135,7 +137,12 @@ class AioDb:
         """See `Db.write`."""
 
         def run(db: sqlite3.Connection) -> T:
-            result = transaction(db, fn, undone)
+            try:
+                result = transaction(db, fn, undone)
+            except sqlite3.Error as error:
+                self._outage.failed(error)
+                raise
+            self._outage.over()
             self._fold.committed(db)
             return result
 

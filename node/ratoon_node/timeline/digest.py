@@ -24,6 +24,7 @@ from ratoon_node.runtime import Clock, Spawn
 from ratoon_node.store import digested, listed, read
 from ratoon_node.store.db import Db
 from ratoon_node.store.digested import Taken
+from ratoon_node.store.failing import Outage, passes
 from ratoon_node.store.read import Line
 from ratoon_node.store.rows import Row
 from ratoon_protocol import compose, kinds, record
@@ -117,6 +118,7 @@ class Digest:
         self._chapters = chapters
         self._commits = fanout.subscribe()
         self._moved = asyncio.Event()
+        self._outage = Outage("digest_waits")
         #: When something was last committed, by the monotonic clock.
         self._busy_ms = -QUIET_MS
         #: Held by whoever needs the derived tables to stay as they are for a moment.
@@ -161,14 +163,16 @@ class Digest:
     async def _advance(self, most: int) -> bool:
         """Whether there is more to take at once. No record and no full disk stops the digest."""
         try:
-            return await self._take(most)
+            more = await self._take(most)
         except Exception as error:
-            if _passes(error):
-                log.warning("digest_waits", error=type(error).__name__)
+            if passes(error):
+                self._outage.failed(error)
                 await self._clock.sleep_ms(RETRY_MS)
             else:
                 await self._take_singly(most)
-        return True
+            return True
+        self._outage.over()
+        return more
 
     async def _take(self, most: int, skip: bool = False) -> bool:
         """One slice of at most so many lines; False if the journal's end was reached.
@@ -221,21 +225,13 @@ class Digest:
                 if not await self._take(1):
                     return
             except Exception as error:
-                if _passes(error):
+                if passes(error):
                     return  # tried again like any other slice
                 log.exception("digest_skipped", line=self.position + 1)
                 try:
                     await self._take(1, skip=True)
                 except sqlite3.OperationalError:
                     return
-
-
-def _passes(error: Exception) -> bool:
-    """Whether it is the disk or a lock, and not a statement that fails as often as it is tried."""
-    if not isinstance(error, sqlite3.OperationalError):
-        return False
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)  # none: the driver's own
-    return code & 0xFF != sqlite3.SQLITE_ERROR
 
 
 def look(db: sqlite3.Connection, lines: Iterable[Line], own: bytes) -> list[Seen]:

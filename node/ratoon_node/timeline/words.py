@@ -13,12 +13,11 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-import structlog
-
 from ratoon_node.policy.verdict import Verdict
 from ratoon_node.runtime import Clock, Spawn
 from ratoon_node.store import read, words
 from ratoon_node.store.db import Db
+from ratoon_node.store.failing import Outage
 from ratoon_node.store.rows import Bytes, Row
 from ratoon_node.store.words import Shard, Texts, Words
 from ratoon_node.timeline import terms
@@ -33,7 +32,6 @@ RETRY_MS = 200
 PAUSE_MS = 1000
 # What says how somebody is called.
 _NAMING_KINDS = frozenset({kinds.PROFILE, kinds.IDENTITY})
-log = structlog.get_logger()
 
 
 class WordChapter:
@@ -145,15 +143,17 @@ class Cleaner:
         self._spawn(self._run(), "timeline.cleaner")
 
     async def _run(self) -> None:
+        outage = Outage("cleaner_waits")
         while True:
             position = self._digest.position
             try:
                 if await self.clean():
                     await self._clock.sleep_ms(PAUSE_MS)
             except sqlite3.Error as error:  # a full disk: the words wait, and nothing else does
-                log.warning("cleaner_waits", error=type(error).__name__)
+                outage.failed(error)
                 await self._clock.sleep_ms(PAUSE_MS)
             else:
+                outage.over()
                 await self._digest.reached(position + 1)
 
     async def clean(self) -> int:

@@ -1,0 +1,40 @@
+"""A store that cannot do what it is asked: what will pass, and saying so once."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import structlog
+
+log = structlog.get_logger()
+
+
+def passes(error: BaseException) -> bool:
+    """Whether it is the disk or a lock, and not a statement that fails as often as it is tried."""
+    if not isinstance(error, sqlite3.OperationalError):
+        return False
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)  # none: the driver's own
+    return code & 0xFF != sqlite3.SQLITE_ERROR
+
+
+class Outage:
+    """Says in the log that something fails when it begins to, and when it works again.
+
+    A disk may be full for a night while thousands try: one line each would fill the log's too.
+    """
+
+    def __init__(self, event: str) -> None:
+        self._event = event
+        self._failed = 0
+
+    def failed(self, error: BaseException) -> None:
+        """It failed, for the first time or again."""
+        if not self._failed:
+            log.error(self._event, error=str(error))
+        self._failed += 1
+
+    def over(self) -> None:
+        """It works; told as often as it does."""
+        if self._failed:
+            log.info(f"{self._event}_no_more", failed=self._failed)
+            self._failed = 0
