@@ -101,20 +101,22 @@ def decode_record(data: bytes) -> Record:
     Raises `DecodeError` or `RecordError`. The caller verifies the signature next
     (`keys.verify(header.key, signature, signed_message(header_bytes))`).
     """
-    header_bytes, signature, payload = _parts(data)
+    header_bytes, signature, payload = parts_in(data)
     return assemble(header_bytes, signature, payload)
 
 
 def header_bytes_in(data: bytes) -> bytes:
     """The header's bytes in an encoded record, unchecked. Raises `DecodeError`."""
-    header_bytes = _parts(data)[0]
+    header_bytes = parts_in(data)[0]
     if type(header_bytes) is not bytes:
         raise DecodeError(Code.BAD_TYPE, "record")
     return header_bytes
 
 
-def _parts(data: bytes) -> list[codec.Value]:
-    """Header, signature and payload, of whatever type they are."""
+def parts_in(data: bytes) -> list[codec.Value]:
+    """Header, signature and payload of an encoded record (R-20), of whatever type they are.
+    Raises `DecodeError`.
+    """
     if len(data) > RECORD_BYTES_MAX:
         raise DecodeError(Code.TOO_LARGE)
     parts = codec.decode(data, depth_max=1)

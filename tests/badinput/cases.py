@@ -192,8 +192,7 @@ def _signatures(forge: Forge) -> Iterator[Case]:
         yield Case(f"a signature of {size} bytes", header, bad, payload, *codes)
     flipped = header[:-1] + bytes([header[-1] ^ 1])
     codes = "payload_mismatch", "bad_signature"
-    torn = dict.fromkeys(("bundle", "cli"), "payload_mismatch")
-    yield Case("a flipped bit in the header", flipped, right, payload, *codes).but(other=torn)
+    yield Case("a flipped bit in the header", flipped, right, payload, *codes)
     earlier = forge.fields(payload, created_ms=forge.who.clock.now_ms() - 1)
     wrong_header = "the same, a moment earlier"
     yield Case(wrong_header, earlier, right, payload, "bad_signature", "bad_signature")
@@ -263,14 +262,11 @@ def _payloads(forge: Forge) -> Iterator[Case]:
     header = forge.fields(payload)
     sign = forge.sign(header)
     other = forge.payload({"text": MARK + "."})
-    torn = dict.fromkeys(("bundle", "cli"), "payload_mismatch")
-    yield Case("another payload", header, sign, other, "payload_mismatch", "wanted").but(other=torn)
+    yield Case("another payload", header, sign, other, "payload_mismatch", "wanted")
     header = forge.fields(payload, seq=2, prev=bytes(32))
     sign = forge.sign(header)
     longer = forge.payload({"text": MARK + "x" * 200})
-    yield Case("a longer payload", header, sign, longer, "payload_mismatch", "wanted").but(
-        other=torn
-    )
+    yield Case("a longer payload", header, sign, longer, "payload_mismatch", "wanted")
     header = forge.fields(payload, seq=3, prev=bytes(32))
     none = Case("no payload", header, forge.sign(header), None, "empty", "wanted")
     yield none.but(cut={"link": "bad_frame"})  # an item without payload says why

@@ -205,7 +205,7 @@ class Town:
             self.kept.signature,
             Forge(self.gus).payload({"text": MARK}),
             "payload_mismatch",
-            "payload_mismatch",
+            "duplicate",
             other=again,
             known=True,
         )

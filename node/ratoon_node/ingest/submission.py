@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from ratoon_protocol import bodies, keys, kinds, record
+from ratoon_protocol import bodies, kinds, record
 from ratoon_protocol.errors import Code, DecodeError, ProtocolError, RecordError
 from ratoon_protocol.record import Body, Record
 
@@ -85,22 +85,22 @@ class Candidate(NamedTuple):
 def read(item: Submission, origin: Origin, network: bytes, now_ms: int) -> Candidate:
     """Decode one submission and check what needs neither key nor store.
 
-    Raises `ProtocolError`. From people here the record must be whole and right; from a link a
-    payload that does not fit is the peer's fault and one that is no valid body the author's,
-    and the header counts all the same.
+    Raises `ProtocolError`. From people here the record must be whole and right; from a link or a
+    bundle (R-89) a payload that does not fit is the sender's fault and one that is no valid body
+    the author's, and the header counts all the same.
     """
     strict = origin.way in _STRICT
     peer_fault = False
-    if isinstance(item, Parts):
-        try:
-            found = record.assemble(item.header, item.signature, item.payload, item.id)
-        except RecordError as error:
-            if error.code is not Code.PAYLOAD_MISMATCH:
-                raise
-            peer_fault = True
-            found = record.assemble(item.header, item.signature, None, item.id)
-    else:
-        found = record.decode_record(item)
+    parts = item if isinstance(item, Parts) else record.parts_in(item)
+    header_bytes, signature, payload = parts[:3]
+    known = item.id if isinstance(item, Parts) else b""
+    try:
+        found = record.assemble(header_bytes, signature, payload, known)
+    except RecordError as error:
+        if strict or error.code is not Code.PAYLOAD_MISMATCH:
+            raise
+        peer_fault = True
+        found = record.assemble(header_bytes, signature, None, known)
     header = found.header
     record.check_network(header, network)
     record.check_time(header, now_ms)
@@ -148,18 +148,7 @@ def _id_of(item: Submission) -> bytes | None:
     return record.record_id(header)
 
 
-def check_signatures(candidates: Sequence[tuple[int, Candidate]]) -> list[tuple[int, Code]]:
-    """Of numbered candidates those whose signature does not verify. Runs in a worker thread."""
-    codes = keys.verify_many(
-        (
-            item.record.header.key,
-            item.record.signature,
-            record.signed_message(item.record.header_bytes),
-        )
-        for _, item in candidates
-    )
-    return [
-        (place, code)
-        for (place, _), code in zip(candidates, codes, strict=True)
-        if code is not None
-    ]
+def signed(item: Candidate) -> tuple[bytes, bytes, bytes]:
+    """(key, signature, message) of a candidate, for whoever checks it."""
+    found = item.record
+    return found.header.key, found.signature, record.signed_message(found.header_bytes)
