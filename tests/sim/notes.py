@@ -37,6 +37,8 @@ class Notes:
     stolen: dict[bytes, bytes] = field(default_factory=dict)
     #: Words in posts, by the id of the post.
     words: dict[bytes, bytes] = field(default_factory=dict)
+    #: How long people waited for the answer to what they published.
+    answered_ms: list[int] = field(default_factory=list)
 
     #: Records of which bits flipped on a machine's disk.
     rotten: dict[str, set[bytes]] = field(default_factory=dict)

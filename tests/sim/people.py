@@ -37,7 +37,7 @@ PUBLISHED_MAX = 64
 PAST_POSTS_MAX = 300
 PAST_WORDS_MAX = 6000
 # Time between two things that somebody does.
-ACT_MS_MIN, ACT_MS_MAX = 200, 9000
+ACT_MS_MIN, ACT_MS_MAX = 200, 6000
 # A kind of a later version: public, without a slot, for keys that may write.
 LATER_KIND = 99 * 256 + 34
 # What a home says when it does not know enough of the account yet.
@@ -370,11 +370,13 @@ class Person:
                 return  # until they move
             home = self._patience.choice(homes) if self._patience.random() < 0.3 else homes[0]
             part = [self.outbox[at] for at in range(min(len(self.outbox), PUBLISHED_MAX))]
+            began_ms = self._clock.monotonic_ms()
             try:
                 outcomes = await home.call(partial(publish, part=part))
             except (MachineDown, NodeError, TimeoutError):
                 await self._clock.sleep_ms(self._patience.randrange(300, 4000))
                 continue
+            self._town.notes.answered_ms.append(self._clock.monotonic_ms() - began_ms)
             if self._answered(home, part, outcomes):
                 await self._wait(home, part, outcomes)
             else:
