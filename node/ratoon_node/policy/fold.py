@@ -138,5 +138,5 @@ def phrase(text: str) -> tuple[str, ...]:
 
 
 def tag(text: str) -> str:
-    """A hashtag made comparable, with or without its sign."""
-    return fold(text.removeprefix("#"))
+    """A hashtag made comparable, with or without its sign, which has a wide form too."""
+    return fold(text).lstrip("#")

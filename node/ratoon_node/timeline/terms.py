@@ -108,7 +108,7 @@ def _table() -> dict[int, str | None]:
         for point in range(low, high):
             parts = unicodedata.normalize("NFD", chr(point))
             if len(parts) > 1 and all(0x300 <= ord(accent) <= 0x36F for accent in parts[1:]):
-                table[point] = parts[0]
+                table[point] = _ALIKE.get(parts[0], parts[0])
     table.update({ord(sign): letter for sign, letter in _ALIKE.items()})
     for low, high in _UNWRITTEN:
         table.update(dict.fromkeys(range(low, high + 1)))

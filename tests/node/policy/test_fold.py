@@ -75,4 +75,4 @@ def test_phrases_are_tokens(text, tokens):
 
 
 def test_tags_compare_with_and_without_their_sign():
-    assert fold.tag("#Spam") == fold.tag("ｓpam") == "spam"
+    assert fold.tag("#Spam") == fold.tag("ｓpam") == fold.tag("＃spam") == "spam"

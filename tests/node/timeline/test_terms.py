@@ -30,6 +30,7 @@ def word(*tokens: str, prefix: bool = False) -> Term:
         ("東京", Query((word("東", "京"),))),
         ("京*", Query((word("京"),))),
         ("ÉCOLE ﬁn", Query((word("ecole"), word("fin")))),
+        ("Ǿ", Query((word("o"),))),
         ("a OR b NEAR(c)", Query((word("a"), word("or"), word("b"), word("near", "c")))),
         ("text:a", Query((word("text", "a"),))),
         ("x ^ + !", Query((word("x"),))),
