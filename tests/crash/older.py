@@ -14,7 +14,8 @@ def make_older(folder: Path, version: int) -> None:
     """Put in the place of a folder's store one of the schema `version`, as that program left it.
 
     Records and what belongs to them are carried over; what an older program had not derived yet
-    is not there, and how far it came is said to be nowhere.
+    is not there, and nearly all of the journal is left to it. Up to which record it has looked, which
+    tells the digest of what it keeps nothing yet, only the newest programs note.
     """
     newer, older = folder / STORE, folder / f"{STORE}.older"
     with closing(sqlite3.connect(older, isolation_level=None)) as db:
@@ -29,8 +30,8 @@ def make_older(folder: Path, version: int) -> None:
             both = ", ".join(sorted(_columns(db, "main", table) & _columns(db, "newer", table)))
             db.execute(f"DELETE FROM main.{table}")
             db.execute(f"INSERT INTO main.{table} ({both}) SELECT {both} FROM newer.{table}")
-        if "position" in _tables(db, "main"):
-            db.execute("UPDATE main.position SET n = 0 WHERE consumer = 'digest'")
+        db.execute("UPDATE main.position SET n = 1 WHERE consumer = 'digest'")
+        db.execute("DELETE FROM main.position WHERE consumer = 'digest.records'")
         db.execute("COMMIT")
         db.execute("DETACH newer")
     for name in (f"{STORE}-wal", f"{STORE}-shm"):

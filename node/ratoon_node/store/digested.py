@@ -90,6 +90,18 @@ def highest(db: sqlite3.Connection) -> int:
     return int(found[0]) if found else 0
 
 
+def begin_highest(db: sqlite3.Connection) -> None:
+    """For a store of a program that did not note it: the digest may have looked at all there are.
+
+    Changes nothing where it is noted, or nothing was ever looked at.
+    """
+    db.execute(
+        "INSERT OR IGNORE INTO position (consumer, n)"
+        " SELECT ?, (SELECT max(n) FROM record) FROM position WHERE consumer = ? AND n > 0",
+        (_RECORDS, _CONSUMER),
+    )
+
+
 def save_highest(db: sqlite3.Connection, n: int) -> None:
     """Records up to number `n` were looked at."""
     _save(db, _RECORDS, n)

@@ -185,6 +185,7 @@ class Digest:
             lines = read.journal(db, since, most)
             if not lines:
                 return since, False
+            digested.begin_highest(db)
             if not skip:
                 seen = look(db, lines, self._own)
                 for chapter in self._chapters:
