@@ -61,13 +61,17 @@ class Child:
     pid: int
     said: asyncio.StreamReader
     _status: asyncio.StreamReader
+    _pipes: Sequence[asyncio.ReadTransport]
     _ended: Ended | None = None
 
     async def ended(self) -> Ended:
-        """Return once the process is no more."""
+        """Return once the process is no more; read what it said before."""
         if self._ended is None:
             code, cpu = (await self._status.readline()).split()
             self._ended = Ended(int(code), float(cpu))
+            for pipe in self._pipes:
+                pipe.close()
+            await asyncio.sleep(0)  # which is when they are
         return self._ended
 
 
@@ -94,8 +98,8 @@ class Nursery:
         socket.send_fds(self._orders, [json.dumps(order).encode()], [child_says, nursery_says])
         os.close(child_says)
         os.close(nursery_says)
-        readers = await _reader(said), await _reader(status)
-        return Child(int(await readers[1].readline()), *readers)
+        (words, one), (ends, other) = await _reader(said), await _reader(status)
+        return Child(int(await ends.readline()), words, ends, (one, other))
 
     def close(self) -> None:
         """End it and all its children."""
@@ -103,12 +107,12 @@ class Nursery:
         self._process.wait()
 
 
-async def _reader(descriptor: int) -> asyncio.StreamReader:
+async def _reader(descriptor: int) -> tuple[asyncio.StreamReader, asyncio.ReadTransport]:
     loop, reader = asyncio.get_running_loop(), asyncio.StreamReader()
-    await loop.connect_read_pipe(
+    transport, _ = await loop.connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb")
     )
-    return reader
+    return reader, transport
 
 
 # --- in the process that forks -------------------------------------------------------------------
@@ -173,7 +177,6 @@ def _reap(children: dict[int, int]) -> None:
 
 def _run(order: _Order) -> None:
     """Be the program."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     os.environ.clear()
     os.environ.update(order.env)
     sys.argv = ["ratoon", *order.args]
@@ -181,6 +184,7 @@ def _run(order: _Order) -> None:
     sys.stdout = os.fdopen(1, "w", closefd=False)
     sys.stderr = os.fdopen(2, "w", 1, closefd=False)
     put_in_place(order.shims)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     from ratoon_node.cli import main
 
     main()

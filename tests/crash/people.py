@@ -26,7 +26,7 @@ BATCH = 20
 NETWORK = b"ratoon\x00\x01"
 # Far below what one key may sign in a day (R-53): who comes near makes room for somebody new.
 RECORDS_MAX = 2000
-# What a crash may leave unanswered, and what a node that cannot write says.
+# What a node says of what it has.
 TAKEN = frozenset({"stored", "duplicate", "superseded"})
 #: Whoever asked while the process ended.
 Cut = (aiohttp.ClientError, ConnectionError)
@@ -48,6 +48,8 @@ class Writer:
     records: dict[bytes, Record] = field(default_factory=dict)
     #: Signed, perhaps sent, not answered.
     pending: list[Record] = field(default_factory=list)
+    #: What a node may say of a record that is to come again.
+    later: frozenset[str] = frozenset()
     _words: dict[bytes, list[str]] = field(default_factory=dict)
     _edited: set[bytes] = field(default_factory=set)
 
@@ -78,7 +80,8 @@ class Writer:
         """Publish until the process is gone; the event says that something was acknowledged."""
         try:
             while True:
-                self.sign()
+                if not self.pending:
+                    self.sign()
                 await self.send(http, url)
                 taken.set()
         except Cut:
@@ -140,9 +143,11 @@ class Writer:
             return
         answer = await publish(http, url, self.pending)
         for record, said in zip(list(self.pending), answer["records"], strict=True):
-            assert said["code"] in TAKEN, said
             assert said["id"] == record.id.hex()
-            self._acknowledged(record)
+            if said["code"] in TAKEN:
+                self._acknowledged(record)
+            else:
+                assert said["code"] in self.later, said
 
     def _acknowledged(self, record: Record) -> None:
         self.pending.remove(record)

@@ -8,8 +8,10 @@ import os
 import re
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from tests.crash.disk import Disk
 from tests.crash.nursery import Child, Nursery
 from tests.crash.shims import Shims
 
@@ -22,8 +24,12 @@ AS_IT_IS = Shims()
 class Program:
     """`ratoon run` on one data folder, with the other flags of `args`."""
 
-    def __init__(self, nursery: Nursery, folder: Path, args: Sequence[str] = ()) -> None:
-        self.folder = folder
+    def __init__(
+        self, nursery: Nursery, folder: Path, args: Sequence[str] = (), disk: Disk | None = None
+    ) -> None:
+        self.folder = disk.folder / "data" if disk is not None else folder
+        self._home = disk.at if disk is not None else folder.parent
+        self._mounts = disk.mounts if disk is not None else 0
         self._nursery = nursery
         self._args = args
         self._child: Child | None = None
@@ -35,9 +41,9 @@ class Program:
     def env(self) -> dict[str, str]:
         """What the program and its commands are told by their surroundings."""
         return {
-            "HOME": str(self.folder.parent),
+            "HOME": str(self._home),
             "PATH": os.environ["PATH"],
-            "RATOON_DATA_DIR": str(self.folder),
+            "RATOON_DATA_DIR": str(self._home / "data"),
             "RATOON_REQUESTS_PER_MINUTE_MAX": "0",
             "RATOON_ENTRIES_PER_MINUTE_MAX": "0",
         }
@@ -62,9 +68,16 @@ class Program:
     async def launch(self, shims: Shims = AS_IT_IS) -> None:
         """Start it, and wait for nothing."""
         args = ["run", "--port", "0", "--registration", "open", *self._args]
+        shims = replace(shims, mounts=self._mounts)
         self._child = await self._nursery.launch(args, self.env, shims)
         self._port = asyncio.get_running_loop().create_future()
         self._drain = asyncio.create_task(self._read(self._child, self._port))
+
+    async def command(self, *args: str) -> tuple[int, str]:
+        """Run another command beside it; its exit code, and what it said."""
+        child = await self._nursery.launch(args, self.env, Shims(mounts=self._mounts))
+        said = await child.said.read()
+        return (await child.ended()).code, said.decode()
 
     async def start(self, shims: Shims = AS_IT_IS) -> None:
         """Start it and return once it says where it serves."""
@@ -101,8 +114,8 @@ class Program:
         assert self._child is not None
         assert self._drain is not None
         async with asyncio.timeout(START_SECONDS_MAX):
-            ended = await self._child.ended()
             await self._drain
+            ended = await self._child.ended()
         self._nursery.cpu_seconds += ended.cpu_seconds
         self._child = None
         return ended.code

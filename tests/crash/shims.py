@@ -7,6 +7,7 @@ shims = Shims(limits={"NOFILE": 64})     setrlimit(2), which the test may lift w
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import os
 import resource
@@ -37,6 +38,8 @@ class Shims:
     limits: dict[str, int] = field(default_factory=dict)
     die_in: str = ""
     die_at: int = 0
+    #: A process whose mounts are seen; 0: those of everybody.
+    mounts: int = 0
 
 
 class MovedClock:
@@ -54,7 +57,9 @@ class MovedClock:
 
 
 def put_in_place(shims: Shims) -> None:
-    """For a process that is about to run the program."""
+    """For a process that is about to run the program, and has one thread."""
+    if shims.mounts:
+        _enter(shims.mounts)
     for name, most in shims.limits.items():
         number = getattr(resource, f"RLIMIT_{name}")
         resource.setrlimit(number, (most, resource.getrlimit(number)[1]))
@@ -62,6 +67,23 @@ def put_in_place(shims: Shims) -> None:
         _move_clock(Path(shims.clock))
     if shims.die_in:
         _die(shims.die_in, shims.die_at)
+
+
+def _enter(pid: int) -> None:
+    """See the mounts of another process; who is not root becomes it, where they are.
+
+    Raises `OSError`.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    for kinds in (("mnt",), ("user", "mnt")):
+        entered = True
+        for kind in kinds:
+            descriptor = os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY)
+            entered = entered and libc.setns(descriptor, 0) == 0
+            os.close(descriptor)
+        if entered:
+            return
+    raise OSError(ctypes.get_errno(), "cannot enter the namespace")
 
 
 def _move_clock(path: Path) -> None:

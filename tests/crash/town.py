@@ -15,6 +15,7 @@ import aiohttp
 import msgspec
 
 from tests.crash import checks
+from tests.crash.disk import Disk
 from tests.crash.nursery import Nursery
 from tests.crash.people import Cut, Writer
 from tests.crash.process import AS_IT_IS, Program
@@ -78,9 +79,11 @@ class Follower:
 class Town:
     """A program, its people, and one who reads all they write."""
 
-    def __init__(self, nursery: Nursery, folder: Path, seed: int, *args: str) -> None:
+    def __init__(
+        self, nursery: Nursery, folder: Path, seed: int, *args: str, disk: Disk | None = None
+    ) -> None:
         self.rng = random.Random(seed)
-        self.program = Program(nursery, folder / "data", args)
+        self.program = Program(nursery, folder / "data", args, disk)
         self.folder = folder
         self.writers: list[Writer] = []
         self.follower = Follower()
@@ -122,7 +125,7 @@ class Town:
             await writer.send(self.http, url)
 
     async def load(self) -> None:
-        """Have everybody busy; return when somebody's words were acknowledged, or all have ended."""
+        """Have everybody busy; return when somebody's words were taken, or all have ended."""
         url, taken = self.program.url, asyncio.Event()
         works = [writer.write(self.http, url, taken) for writer in self.busy]
         works += [self._read(), self.follower.follow(self.http, url)]
