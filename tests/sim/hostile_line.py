@@ -131,8 +131,6 @@ class Line:
         self.sent_bytes = self.heard_bytes = 0
         #: Of them, what it took until the link was open.
         self.opening_bytes = 0
-        #: Frames heard, by name.
-        self.heard: dict[str, int] = {}
         self.sessions: dict[int, Reconciler] = {}
         self.asked: dict[int, int] = {}
         self.unacked: dict[bytes, int] = {}
@@ -179,9 +177,6 @@ class Line:
         frames: list[Frame] = []
         while (data := self._stream.next_frame(FRAME_BYTES_MAX)) is not None:
             frames.append(framing.decode(data))
-        for frame in frames:
-            name = type(frame).__name__
-            self.heard[name] = self.heard.get(name, 0) + 1
         return frames
 
     async def _begin(self) -> None:

@@ -13,7 +13,7 @@ import time
 from collections import Counter, defaultdict
 from contextlib import suppress
 from contextvars import Context
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -115,13 +115,12 @@ class Seen:
     ended: dict[str, int]
     #: Records of the hostile machine's accounts that the node holds.
     held: int
-    #: Figures: seconds of processor time, bytes.
+    #: Figures: processor time of all nodes in a span of simulated time, and bytes.
     cpu_s: float = 0.0
     sent_bytes: int = 0
     heard_bytes: int = 0
     among_nodes_bytes: int = 0
-    after_s: float = 0.0
-    heard: dict[str, int] = field(default_factory=dict)
+    span_s: float = 0.0
 
 
 class Stage:
@@ -146,7 +145,7 @@ class Stage:
 
     async def play(self) -> Seen:
         """All of it. Raises `Broken`."""
-        await self._open()
+        await self.open()
         for machine in self.machines:  # whoever has not met it does not let it in
             await self.rogue.visit(machine, Act, VISIT_S)
         await self._delete()
@@ -159,10 +158,11 @@ class Stage:
             watching.result()
         watching.cancel()
         seen.held = self._held(self.machines[0])
-        await self._close()
+        await self.close()
         return seen
 
-    async def _open(self) -> None:
+    async def open(self) -> None:
+        """The nodes know each other, and somebody has written."""
         for machine in self.machines:
             machine.start()
         for machine in self.machines:
@@ -200,13 +200,13 @@ class Stage:
         self.gone, self.posts = self.posts[:DELETED], self.posts[DELETED:]
         body, now_ms = {"ids": self.gone}, self.rogue.now_ms()
         await self._publish([self.person.author.sign(kinds.DELETE, body, now_ms, bytes(16))])
+        await asyncio.sleep(VISIT_S)
 
     async def _act(self) -> Seen:
         scene, node = self.scene, self.machines[0].node
         before, began_s, cpu_s = self._counts(), self.loop.time(), self.loop.cpu_s["node"]
         carried = Counter(self.trace.bytes)
         line = await (self._dialled() if scene.dialled else self._visited())
-        after_s = self.loop.time() - began_s
         await asyncio.sleep(2)  # both ends hang up, and the end is noted
         refused, ended = (now - then for now, then in zip(self._counts(), before, strict=True))
         carried = self.trace.bytes - carried
@@ -223,8 +223,7 @@ class Stage:
             sent_bytes=sum(size for way, size in carried.items() if way.startswith("h>")),
             heard_bytes=sum(size for way, size in carried.items() if way.endswith(">h")),
             among_nodes_bytes=sum(size for way, size in carried.items() if "h" not in way),
-            after_s=after_s,
-            heard=line.heard,
+            span_s=self.loop.time() - began_s,
         )
 
     async def _visited(self) -> Line:
@@ -306,7 +305,8 @@ class Stage:
         )
         return sum(account not in honest for (account,) in accounts)
 
-    async def _close(self) -> None:
+    async def close(self) -> None:
+        """The end, in order."""
         await self.rogue.stop()
         for machine in self.machines:
             await machine.stop()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tests.sim.script import Fault
 
 # Minutes of trouble in a world.
-MINUTES = 1.0
+MINUTES = 0.75
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ class Outcome:
     seconds: float
     steps: int
     faults: tuple[Done, ...]
+    #: How long people waited for the answer to what they published, each time.
+    answered_ms: tuple[int, ...]
 
     def __str__(self) -> str:
         mattered = sum(fault.mattered for fault in self.faults)

@@ -6,17 +6,23 @@ is lost and no deleted one comes back, every bound is kept, and no honest node i
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from ratoon_node.peering.receipts import Counts
 from ratoon_protocol.errors import Code
 from tests.sim import hostile_forgery as forgery
 from tests.sim import hostile_lies as lies
 from tests.sim.cheaper import cheaper
-from tests.sim.hostile_kinds import ACTS
-from tests.sim.hostile_stage import Scene, perform
+from tests.sim.hostile_kinds import ACTS, KINDS
+from tests.sim.hostile_stage import MeteredLoop, Scene, Stage, perform
+from tests.sim.loop import run
+from tests.sim.plan import Done, Plan
+from tests.sim.script import Fault
+from tests.sim.simulation import simulate
 
 # More than one answer to a challenge, and to what is owed.
 LONG_S = 200
@@ -95,6 +101,69 @@ def test_the_reaction_is_exactly_this(tmp_path: Path, scene: Scene) -> None:
         seen = perform(scene, tmp_path)
     reaction = Reaction(seen.code, seen.shunned, seen.held, seen.refused, seen.ended, seen.liar)
     assert reaction == TABLE[scene]
+
+
+async def _believed(folder: Path) -> list[Counts]:
+    """How many hold a post that only one hostile node says it holds: while nobody confirmed where
+    it stands, then once its operator is believed, and after a challenge.
+    """
+    stage = Stage(folder, Scene(forgery.Swallow, nodes=1))
+    await stage.open()
+    node, rogue, post = stage.machines[0].node, stage.rogue, stage.posts[0]
+    visit = rogue.visit(stage.machines[0], lies.FalseStatements)
+    visiting = stage.loop.create_task(visit, name="hostile.visit")
+    found = [(await node.receipts.wait([post], 2, 5000))[post]]
+    await node.ledger.add_peer(rogue.account, None, "elsewhere", "XX")
+    await node.roster.load()
+    found.append((await node.receipts.wait([post], 2, 5000))[post])
+    await visiting
+    await asyncio.sleep(1)
+    found.append((await node.receipts.counts([post]))[post])
+    await stage.close()
+    return found
+
+
+def test_what_a_liar_says_it_holds_counts_only_where_it_is_trusted_and_until_it_is_asked(
+    tmp_path: Path,
+) -> None:
+    """R-130: only a confirmed node counts; R-79: and only until it cannot prove what it says."""
+    unconfirmed, confirmed, found_out = run(_believed(tmp_path), 1, loop_type=MeteredLoop)
+    assert unconfirmed == Counts(nodes=2, providers=1, countries=1, unconfirmed=1)
+    assert confirmed == Counts(nodes=2, providers=2, countries=2, unconfirmed=0)
+    assert found_out == Counts(nodes=1, providers=1, countries=1, unconfirmed=0)
+
+
+def guest(number: int, kind: str, machines: list[str]) -> Fault:
+    """A hostile machine that comes soon."""
+    params = {"machine": f"h-{kind}", "targets": machines}
+    return Fault(number, float(number), f"hostile: {kind}", params)
+
+
+def p99(waits_ms: list[int]) -> int:
+    return sorted(waits_ms)[len(waits_ms) * 99 // 100]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_people_hardly_feel_a_hostile_machine_in_their_world(tmp_path: Path, seed: int) -> None:
+    """Every kind in a world of three; all that a world promises holds, and who is honest is not
+    shunned. Answers come as soon as they do without: at the 99th percentile in twice the time.
+    """
+    calm = simulate(Plan(seed, nodes=3, script=()), tmp_path / "calm")
+    waits_ms: list[int] = []
+    for kind in list(KINDS)[seed - 1 :: 3]:
+        plan = Plan(seed, nodes=3, script=(guest(1, kind, ["n0", "n1", "n2"]),))
+        world = simulate(plan, tmp_path / kind)
+        assert world.faults == (Done(f"hostile: {kind}", True, True),)
+        waits_ms += world.answered_ms
+    assert p99(waits_ms) <= 2 * p99(list(calm.answered_ms))
+
+
+def test_a_third_of_all_nodes_may_be_hostile_and_no_more(tmp_path: Path) -> None:
+    machines = ["n0", "n1", "n2", "n3"]
+    kinds = ("equivocate", "replay", "forge")
+    script = tuple(guest(at, kind, machines) for at, kind in enumerate(kinds, start=1))
+    world = simulate(Plan(4, nodes=4, script=script), tmp_path)
+    assert [one.carried for one in world.faults] == [True, True, False]
 
 
 def test_every_act_is_in_the_table() -> None:

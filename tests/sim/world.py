@@ -397,6 +397,7 @@ class World:
             faults=tuple(
                 Done(mark.fault.kind, mark.carried, mark.mattered) for mark in self.faults.marks
             ),
+            answered_ms=tuple(self.notes.answered_ms),
         )
 
     async def _end(self) -> None:
