@@ -5,15 +5,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-# For `make sim`: the seed of the world, so that a failure is seen again.
+# For `make sim`: the seed of the world, so that a failure is seen again, and how many worlds.
 SEED ?= 1
+SEEDS ?= 1
 # For `make crash`: how often the real program is killed under load.
 KILLS ?= 1000
+# For `make fuzz`: how long, which target alone, which input to show again.
+SECONDS ?= 300
+TARGET ?=
+INPUT ?=
 # For `run`, `demo`, `bench`, `sim`, `test`: words passed on as they are.
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check lint types imports format bench sim crash lock clean
+.PHONY: help run demo test check lint types imports format bench sim crash fuzz lock clean
 
 help: ## say what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -50,11 +55,15 @@ format: $(VENV)/.dev ## write the format the lint wants
 bench: $(VENV)/.dev ## measure, against the bare limits of this machine
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-sim: $(VENV)/.dev ## run one simulated world: make sim SEED=7
-	@$(BIN)/python -m tests.sim --seed $(SEED) $(ARGS)
+sim: $(VENV)/.dev ## run simulated worlds: make sim SEED=7, or SEEDS=2000
+	@$(BIN)/python -m tests.sim --seed $(SEED) --seeds $(SEEDS) $(ARGS)
 
 crash: $(VENV)/.dev ## kill, fill and starve the real program: make crash KILLS=1000
 	@KILLS=$(KILLS) $(BIN)/python -m pytest -q tests/crash $(ARGS)
+
+fuzz: $(VENV)/.dev ## look for inputs that break a promise: make fuzz SECONDS=300 TARGET=codec
+	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(if $(TARGET),--target $(TARGET)) \
+		$(if $(INPUT),--input $(INPUT)) $(ARGS)
 
 # ------------------------------------------------------------------------------ the environment
 
@@ -80,6 +89,6 @@ lock: $(VENV)/.dev ## write the lock files anew from pyproject.toml (ARGS=--upgr
 	@$(COMPILE) $(ARGS) --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
 
 clean: ## remove what was made; never a node's data
-	@rm -rf $(VENV) build dist bench-results .mypy_cache .ruff_cache .pytest_cache \
+	@rm -rf $(VENV) build dist bench-results fuzz-results .mypy_cache .ruff_cache .pytest_cache \
 		.hypothesis .import_linter_cache .coverage
 	@find protocol node tests -name __pycache__ -type d -prune -exec rm -rf {} +
