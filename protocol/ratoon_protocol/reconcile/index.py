@@ -35,6 +35,12 @@ _SPARSE_BYTES = _BLOCK_BYTES // 4
 _JOINED_BYTES_MAX = _BLOCK_BYTES * 3 // 4
 # Records sorted at a time by `Index.bulk`: bounds what loading needs beyond the index itself.
 _CHUNK_RECORDS = 16_384
+# From so many keys for one block on it is made anew: below, inserting one by one is cheaper.
+_WOVEN_KEYS_MIN = 4
+# Up to here the ids of a range are added up; above, two sums of what lies before cost less.
+_ADDED_RECORDS_MAX = 128
+# Beyond every key that begins with a given one: no timestamp has these bytes.
+_BEYOND = b"\xff" * _TIMESTAMP_BYTES
 
 _KEY_BITS = 8 * _KEY_BYTES
 _PAIR_BITS = 2 * _KEY_BITS
@@ -58,7 +64,8 @@ def _sum_ids(keys: bytes | bytearray) -> int:
     """
     number = int.from_bytes(keys, "little")
     number = (number & _ID_BITS_MASK) + (number >> _KEY_BITS & _ID_BITS_MASK)
-    for bits, lower_half in _HALVES:
+    pairs = (len(keys) // _KEY_BYTES + 1) // 2
+    for bits, lower_half in _HALVES[len(_HALVES) - (pairs - 1).bit_length() :]:
         number = (number >> bits) + (number & lower_half)
     return number >> 8 * _TIMESTAMP_BYTES
 
@@ -69,6 +76,18 @@ def _key(timestamp_s: int, record_id: bytes) -> bytes:
     if len(record_id) != ID_BYTES:
         raise UsageError(f"an id has {ID_BYTES} bytes, not {len(record_id)}")
     return timestamp_s.to_bytes(_TIMESTAMP_BYTES, "big") + record_id
+
+
+def _sorted_keys(items: list[tuple[int, bytes]]) -> list[bytes]:
+    """The keys of records, each once, in order. Raises `UsageError` for a wrong shape."""
+    try:
+        keys = {timestamp_s.to_bytes(_TIMESTAMP_BYTES) + id_ for timestamp_s, id_ in items}
+    except OverflowError:
+        keys = set()
+    # One look at all of them; which one it is that does not fit is found one by one.
+    if set(map(len, keys)) != {_KEY_BYTES} or max(keys) >= _BEYOND:
+        keys = {_key(timestamp_s, record_id) for timestamp_s, record_id in items}
+    return sorted(keys)
 
 
 def _fingerprint(id_sum: int, count: int) -> bytes:
@@ -90,6 +109,9 @@ class Index:
         # as they reach.
         self._starts: list[int] = [0]
         self._sums: list[int] = [0]
+        # The position that was asked for last and the sum before it: ranges come one after the
+        # other, so the end of one is the start of the next.
+        self._edge = (0, 0)
         self._count = 0
         self.bulk(items)
 
@@ -118,13 +140,13 @@ class Index:
     def bulk(self, items: Iterable[tuple[int, bytes]]) -> int:
         """Add many records in any order, fastest in sorted order; how many were new."""
         before = self._count
-        keys = (_key(timestamp_s, record_id) for timestamp_s, record_id in items)
-        while chunk := sorted(set(islice(keys, _CHUNK_RECORDS))):
+        rest = iter(items)
+        while part := list(islice(rest, _CHUNK_RECORDS)):
+            keys = _sorted_keys(part)
             last = bytes(self._blocks[-1][-_KEY_BYTES:]) if self._blocks else b""
-            beyond = bisect_right(chunk, last)
-            for key in chunk[:beyond]:
-                self._insert(key)
-            self._append(b"".join(chunk[beyond:]))
+            beyond = bisect_right(keys, last)
+            self._weave(keys[:beyond])
+            self._append(b"".join(keys[beyond:]))
         return self._count - before
 
     def lower_bound(self, timestamp_s: int, prefix: bytes = b"") -> int:
@@ -146,13 +168,21 @@ class Index:
 
     def ids(self, lower: int, upper: int) -> list[bytes]:
         """The ids at the positions `lower` up to before `upper`, in order."""
-        return [key[_TIMESTAMP_BYTES:] for key in self._keys(lower, upper)]
+        return [
+            keys[offset + _TIMESTAMP_BYTES : offset + _KEY_BYTES]
+            for keys in self._runs(lower, upper)
+            for offset in range(0, len(keys), _KEY_BYTES)
+        ]
 
     def items(self, lower: int, upper: int) -> list[tuple[int, bytes]]:
         """The records (timestamp, id) at these positions, in order."""
         return [
-            (int.from_bytes(key[:_TIMESTAMP_BYTES], "big"), key[_TIMESTAMP_BYTES:])
-            for key in self._keys(lower, upper)
+            (
+                int.from_bytes(keys[offset : offset + _TIMESTAMP_BYTES], "big"),
+                keys[offset + _TIMESTAMP_BYTES : offset + _KEY_BYTES],
+            )
+            for keys in self._runs(lower, upper)
+            for offset in range(0, len(keys), _KEY_BYTES)
         ]
 
     def _find(self, key: bytes) -> tuple[int, int]:
@@ -192,6 +222,32 @@ class Index:
             self._split(number)
         return True
 
+    def _weave(self, keys: list[bytes]) -> None:
+        """Add sorted keys none of which lies beyond the last one, a block at a time."""
+        at = 0
+        while at < len(keys):
+            number = max(bisect_right(self._blocks, keys[at] + _BEYOND) - 1, 0)
+            end = len(keys)
+            if number + 1 < len(self._blocks):
+                end = bisect_left(keys, bytes(self._blocks[number + 1][:_KEY_BYTES]), at)
+            self._weave_in(number, keys[at:end])
+            at = end
+
+    def _weave_in(self, number: int, keys: list[bytes]) -> None:
+        if len(keys) < _WOVEN_KEYS_MIN:
+            for key in keys:
+                self._insert(key)
+            return
+        block = bytes(self._blocks[number])
+        held = [block[at : at + _KEY_BYTES] for at in range(0, len(block), _KEY_BYTES)]
+        woven = sorted({*held, *keys})
+        size = -(-len(woven) // -(-len(woven) // _BLOCK_RECORDS))
+        blocks = [bytearray(b"".join(woven[at : at + size])) for at in range(0, len(woven), size)]
+        self._blocks[number : number + 1] = blocks
+        self._totals[number : number + 1] = map(_sum_ids, blocks)
+        self._count += len(woven) - len(held)
+        self._changed(number)
+
     def _append(self, keys: bytes) -> None:
         """Add sorted keys that all lie beyond the last one: blocks are filled to the brim."""
         done = 0
@@ -229,45 +285,46 @@ class Index:
     def _changed(self, number: int) -> None:
         """What lies before block `number` still holds; the rest is summed when next asked for."""
         del self._starts[number + 1 :], self._sums[number + 1 :]
+        self._edge = (0, 0)
 
     def _settle(self) -> None:
+        if len(self._starts) > len(self._blocks):
+            return
         for number in range(len(self._starts) - 1, len(self._blocks)):
             self._starts.append(self._starts[-1] + len(self._blocks[number]) // _KEY_BYTES)
             self._sums.append(self._sums[-1] + self._totals[number])
 
     def _sum(self, lower: int, upper: int) -> int:
-        number = bisect_right(self._starts, lower) - 1
-        if upper > self._starts[min(number + 1, len(self._blocks))]:
-            return self._sum_before(upper) - self._sum_before(lower)
-        if lower == upper:
-            return 0
-        start = self._starts[number]
-        return _sum_ids(
-            self._blocks[number][(lower - start) * _KEY_BYTES : (upper - start) * _KEY_BYTES]
-        )
+        if upper - lower > _ADDED_RECORDS_MAX:
+            before = self._sum_before(lower)
+            return self._sum_before(upper) - before
+        return sum(map(_sum_ids, self._runs(lower, upper)))
 
     def _sum_before(self, position: int) -> int:
         """The sum of all ids before a position; adds up the shorter side of its block."""
+        if position == self._edge[0]:
+            return self._edge[1]
         number = bisect_right(self._starts, position) - 1
-        if number == len(self._blocks):
-            return self._sums[number]
-        block = self._blocks[number]
-        offset = (position - self._starts[number]) * _KEY_BYTES
-        if offset * 2 <= len(block):
-            return self._sums[number] + _sum_ids(block[:offset])
-        return self._sums[number + 1] - _sum_ids(block[offset:])
+        found = self._sums[number]
+        if number < len(self._blocks):
+            block = self._blocks[number]
+            offset = (position - self._starts[number]) * _KEY_BYTES
+            if offset * 2 <= len(block):
+                found += _sum_ids(block[:offset])
+            else:
+                found = self._sums[number + 1] - _sum_ids(block[offset:])
+        self._edge = (position, found)
+        return found
 
-    def _keys(self, lower: int, upper: int) -> Iterator[bytes]:
+    def _runs(self, lower: int, upper: int) -> Iterator[bytes]:
+        """The keys at these positions, one run of bytes a block."""
         self._settle()
         upper = min(upper, self._count)
         number = bisect_right(self._starts, lower) - 1
         while lower < upper:
             start, end = self._starts[number], min(self._starts[number + 1], upper)
-            keys = bytes(
-                self._blocks[number][(lower - start) * _KEY_BYTES : (end - start) * _KEY_BYTES]
-            )
-            for offset in range(0, len(keys), _KEY_BYTES):
-                yield keys[offset : offset + _KEY_BYTES]
+            first, last = (lower - start) * _KEY_BYTES, (end - start) * _KEY_BYTES
+            yield bytes(self._blocks[number][first:last])
             lower, number = end, number + 1
 
 

@@ -197,5 +197,5 @@ class _Turn:
         (before_s, before), (after_s, after) = self._index.items(position - 1, position + 1)
         if before_s != after_s:
             return Bound(after_s, b"")
-        shared = next(i for i in range(ID_BYTES) if before[i] != after[i])
-        return Bound(after_s, after[: shared + 1])
+        apart = int.from_bytes(before) ^ int.from_bytes(after)
+        return Bound(after_s, after[: ID_BYTES - (apart.bit_length() - 1) // 8])

@@ -116,6 +116,9 @@ class _Reader:
 
     def _varint(self) -> int:
         message, start = self._message, self.offset
+        if start < len(message) and message[start] < 0x80:  # most of them
+            self.offset = start + 1
+            return message[start]
         number = 0
         for offset in range(start, min(start + VARINT_BYTES_MAX, len(message))):
             byte = message[offset]
