@@ -31,13 +31,14 @@ from ratoon_protocol.events import Closed, Event, Ready
 from ratoon_protocol.frames import Ack, Peers
 from ratoon_protocol.framing import encode, pack_item
 from ratoon_protocol.keys import SigningKey
-from ratoon_protocol.record import Record
+from ratoon_protocol.record import Record, decode_record
 from tests.badinput.forge import Case
 from tests.badinput.lines import HttpLine
 from tests.badinput.town import NETWORK
 from tests.node.api.site import TOKEN, Site
 from tests.node.peering.meeting import listening
 from tests.node.peering.test_misconduct import RawPeer
+from tests.protocol.linked import node as raw_node
 
 OPERATOR = {"Authorization": f"Bearer {TOKEN}"}
 
@@ -59,10 +60,10 @@ class Http:
     """`POST /v1/records`, a record a request."""
 
     def __init__(self, here: Site) -> None:
-        self._line = HttpLine(here.port)
+        self.line = HttpLine(here.port)
 
     async def _publish(self, data: bytes) -> str:
-        status, body = await self._line.post("/v1/records", data, RECORD_TYPE)
+        status, body = await self.line.post("/v1/records", data, RECORD_TYPE)
         (one,) = body["records"]
         code = Code(one["code"])
         assert status == (ANSWERS[code].status), (status, code)
@@ -76,14 +77,14 @@ class Http:
         return code
 
     async def _empty(self) -> str:
-        _, body = await self._line.post("/v1/records", b"", RECORD_TYPE)
+        _, body = await self.line.post("/v1/records", b"", RECORD_TYPE)
         return str(body["error"]["code"])
 
     async def cut(self, case: Case) -> str:
         raise AssertionError(f"no record ends an HTTP connection: {case.name}")
 
     async def close(self) -> None:
-        await self._line.close()
+        await self.line.close()
 
 
 class Batch(Http):
@@ -91,7 +92,7 @@ class Batch(Http):
 
     async def offer(self, case: Case, good: Record) -> str:
         items = msgpack.packb([case.data, good.encode()])
-        status, body = await self._line.post("/v1/records", items, RECORDS_TYPE)
+        status, body = await self.line.post("/v1/records", items, RECORDS_TYPE)
         bad, stored = body["records"]
         assert (status in (200, 201), stored["code"]) == (True, "stored"), body
         return str(bad["code"])
@@ -103,7 +104,7 @@ class Bundle(Http):
     async def offer(self, case: Case, good: Record) -> str:
         items = msgpack.packb([case.data, good.encode()])
         path = "/v1/operator/bundle"
-        status, body = await self._line.post(path, items, RECORDS_TYPE, **OPERATOR)
+        status, body = await self.line.post(path, items, RECORDS_TYPE, **OPERATOR)
         assert status == 200, body
         return other_than_stored(body)
 
@@ -154,6 +155,8 @@ class Link:
         self._transport = SocketTransport(private=True)
         self._peer: RawPeer | None = None
         self._links = 0
+        #: Ids of what its introductions brought, which is good.
+        self.brought: set[bytes] = set()
         self._judged: asyncio.Queue[tuple[list[Submission], list[Outcome]]] = asyncio.Queue()
         submit = self.node.gate.submit
 
@@ -174,6 +177,8 @@ class Link:
             self._peer = RawPeer(
                 self.node, await self._transport.dial(self._address), f"liar {self._links}"
             )
+            own = raw_node(f"liar {self._links}")
+            self.brought |= {decode_record(one).id for one in (*own.identity, own.node)}
             await self._peer.until(lambda event: isinstance(event, Ready))
             await self._peer.flush()
         return self._peer

@@ -25,15 +25,25 @@ class Said(NamedTuple):
         return str(self.json["error"]["code"])
 
 
+# Well below what a node keeps a silent connection for: between two tests of one line there may be
+# many others.
+SILENT_SECONDS_MAX = 10
+
+
 class HttpLine:
     """A connection that is opened once and kept for as long as the node keeps it."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._said = 0.0
 
     async def send(self, *parts: bytes) -> None:
         """Write bytes, on a new connection if there is none."""
+        now = asyncio.get_running_loop().time()
+        if now - self._said > SILENT_SECONDS_MAX:
+            await self.close()
+        self._said = now
         if self._streams is None:
             self._streams = await asyncio.open_connection("127.0.0.1", self._port)
         for part in parts:
@@ -45,17 +55,29 @@ class HttpLine:
         assert self._streams is not None
         reader = self._streams[0]
         async with asyncio.timeout(30):
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("ascii").split("\r\n")
+            try:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("ascii").split("\r\n")
+            except asyncio.IncompleteReadError:
+                await self.close()
+                raise
             lines = (line.partition(":") for line in head[1:] if line)
             headers = {name.lower(): value.strip() for name, _, value in lines}
             body = await reader.readexactly(int(headers.get("content-length", "0")))
         return Said(int(head[0].split()[1]), headers, body)
 
+    async def read(self, size: int) -> bytes:
+        """So many bytes."""
+        assert self._streams is not None
+        async with asyncio.timeout(30):
+            return await self._streams[0].readexactly(size)
+
     async def ended(self) -> bool:
         """Whether the node has ended the connection, with nothing more to say."""
         assert self._streams is not None
+        left = b""
         async with asyncio.timeout(30):
-            left = await self._streams[0].read(1)
+            with contextlib.suppress(ConnectionResetError):  # what it did not read is thrown away
+                left = await self._streams[0].read(1)
         await self.close()
         return not left
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from mmap import ACCESS_READ, mmap
@@ -24,14 +24,19 @@ from ratoon_node.fanout import Subscription
 from ratoon_node.store import read
 from ratoon_node.store.rows import Bytes
 from ratoon_protocol.record import Record
+from tests.badinput.asked import REQUEST_BYTES_MAX, all_asked
+from tests.badinput.asking import answer
 from tests.badinput.doors import door
 from tests.badinput.forge import MARK, WAYS, Case
+from tests.badinput.frames import link_cases
 from tests.badinput.town import Town, rules
 from tests.node.api.site import Site, site
 from tests.node.world import Clock
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 CASES_MIN = 120
+#: A bad record that leaves every connection as it is.
+USUAL = "a byte behind a record"
 
 
 @cache
@@ -42,6 +47,7 @@ def names() -> dict[str, tuple[str, ...]]:
     return {case.name: case.ways for case in Town(clock).cases}
 
 
+ASKED = {case.name: case for case in (*all_asked(), *link_cases())}
 PAIRS = [(way, name) for way in WAYS for name, ways in names().items() if way in ways]
 
 
@@ -95,6 +101,38 @@ class Place:
                     found += [path.name] if any(text.find(one) >= 0 for one in traces) else []
         return found
 
+    @contextmanager
+    def quiet(self, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+        """Nothing is logged as an error, and nothing that strangers sent is logged at all."""
+        with structlog.testing.capture_logs() as lines, caplog.at_level(logging.WARNING):
+            yield
+        loud = [line for line in lines if line["log_level"] in ("error", "critical")]
+        assert (loud, [line for line in caplog.records if line.exc_info]) == ([], [])
+        assert MARK not in repr(lines) + caplog.text
+
+    async def serves(self, way: str, case: Case) -> Record:
+        """Bring a case in, see it answered as the table says, and then a good one taken."""
+        good = self.town.good()
+        if case.cut and way in case.cut:
+            assert await self.door.cut(case) == case.cut[way]
+            case = self.cases[USUAL]
+        assert await self.door.offer(case, good) == case.code(way)
+        return good
+
+    async def holds_nothing(self, way: str, case: Case, good: Record) -> None:
+        """Nothing was stored or told but the good one, and the header of the case if it counts."""
+        headers = {case.id} if case.leaves_header(way) else set()
+        news = await self.news()
+        brought = self.door.brought if way == "link" else set()
+        assert headers | {good.id} <= news <= headers | {good.id} | brought
+        assert case.id not in self.sent or case.known
+        stored = await self.here.node.db.read(lambda db: read.by_id(db, case.id))
+        if not case.known:
+            assert (stored is not None) == bool(headers)
+        if stored is not None and not (case.known or case.masked):
+            assert (stored.payload, stored.bytes_state is Bytes.HERE) == (None, False)
+        assert self.holding(case.traces(way)) == []
+
 
 class Street:
     """The places that were asked for, one a way."""
@@ -109,7 +147,14 @@ class Street:
             folder = self._folder / way / "node"
             folder.mkdir(parents=True)
             here = await self._stack.enter_async_context(
-                site(folder, policy=rules(), records_per_minute_max=0, requests_per_minute_max=0)
+                site(
+                    folder,
+                    policy=rules(),
+                    records_per_minute_max=0,
+                    requests_per_minute_max=0,
+                    entries_per_minute_max=0,
+                    request_bytes_max=REQUEST_BYTES_MAX,
+                )
             )
             here.clock.stop()
             town = Town(here.clock)
@@ -144,37 +189,16 @@ async def test_bad_input(
 ) -> None:
     place = await street.place(way)
     case = place.cases[name]
-    await place.news()
-    with structlog.testing.capture_logs() as lines, caplog.at_level(logging.WARNING):
-        good = place.town.good()
-        await offered(place, way, case, good)
-    await unkept(place, way, case, good)
-    loud = [line for line in lines if line["log_level"] in ("error", "critical")]
-    assert (loud, [line for line in caplog.records if line.exc_info]) == ([], [])
-    assert MARK not in repr(lines) + caplog.text, "what strangers sent is not in the log"
+    with place.quiet(caplog):
+        good = await place.serves(way, case)
+    await place.holds_nothing(way, case, good)
 
 
-async def offered(place: Place, way: str, case: Case, good: Record) -> None:
-    """Bring the case in and have it answered as the table says."""
-    if case.cut and way in case.cut:
-        assert await place.door.cut(case) == case.cut[way]
-        after = place.cases["a byte behind a record"]
-        assert await place.door.offer(after, good) == after.code(way)
-    else:
-        assert await place.door.offer(case, good) == case.code(way)
-
-
-async def unkept(place: Place, way: str, case: Case, good: Record) -> None:
-    """Nothing of the case was stored or told, but its header where it counts."""
-    headers = {case.id} if case.leaves_header(way) else set()
-    news = await place.news()
-    people = {one.own.account for one in (place.here.node,)}
-    assert news - people >= {good.id} | headers
-    assert case.id in headers or case.id not in news
-    assert case.id not in place.sent or case.known
-    stored = await place.here.node.db.read(lambda db: read.by_id(db, case.id))
-    if not case.known:
-        assert (stored is not None) == bool(headers)
-    if stored is not None and not (case.known or case.masked):
-        assert (stored.payload, stored.bytes_state is Bytes.HERE) == (None, False)
-    assert place.holding(case.traces(way)) == []
+@pytest.mark.parametrize("name", ASKED, ids=lambda value: value.replace(" ", "-"))
+async def test_bad_request(name: str, street: Street, caplog: pytest.LogCaptureFixture) -> None:
+    case = ASKED[name]
+    place = await street.place(case.way)
+    with place.quiet(caplog):
+        assert await answer(place.door, case, place.here.port) == case.code
+        good = await place.serves(case.way, place.cases[USUAL])
+    await place.holds_nothing(case.way, place.cases[USUAL], good)
