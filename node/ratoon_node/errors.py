@@ -103,12 +103,16 @@ ANSWERS: Mapping[Code, Answer] = {
 }
 
 
+# When to come back to a node that is busy and does not know for how long.
+BUSY_RETRY_MS = 1000
+
+
 class NodeError(RatoonError):
     """Something this node refuses or cannot do.
 
     `code` is the stable word. `safe` is the sentence a client may see (the code's own words
     unless given); `detail` is for the log and never leaves the node. `retry_ms` says after how
-    long another try makes sense, None if waiting does not help.
+    long another try makes sense, None if waiting does not help: it always does for `busy`.
     """
 
     def __init__(
@@ -118,7 +122,7 @@ class NodeError(RatoonError):
         self.code = code
         self.safe = safe or ANSWERS[code].words
         self.detail = detail
-        self.retry_ms = retry_ms
+        self.retry_ms = BUSY_RETRY_MS if code is Code.BUSY and retry_ms is None else retry_ms
 
     @property
     def status(self) -> int:

@@ -87,6 +87,8 @@ class SmallDisk:
         """See `Disk.fill`; `left` bytes stay free."""
         room = os.statvfs(self.folder)
         size = room.f_bavail * room.f_frsize - left
+        if size <= 0:
+            return
         with (self.folder / f"ballast-{left}").open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, size)
 

@@ -13,9 +13,8 @@ from ratoon_node.store import schema
 def make_older(folder: Path, version: int) -> None:
     """Put in the place of a folder's store one of the schema `version`, as that program left it.
 
-    Records and what belongs to them are carried over; what an older program had not derived yet
-    is not there, and nearly all of the journal is left to it. Up to which record it has looked, which
-    tells the digest of what it keeps nothing yet, only the newest programs note.
+    Records and what belongs to them are carried over, and nearly all of the journal is left to the
+    digest. Up to which record it has looked only the newest programs note.
     """
     newer, older = folder / STORE, folder / f"{STORE}.older"
     with closing(sqlite3.connect(older, isolation_level=None)) as db:

@@ -23,6 +23,7 @@ from ratoon_protocol.record import Record, decode_payload
 from tests.node.world import Clock, Person, person
 
 BATCH = 20
+PAUSE_SECONDS = 0.05
 NETWORK = b"ratoon\x00\x01"
 # Far below what one key may sign in a day (R-53): who comes near makes room for somebody new.
 RECORDS_MAX = 2000
@@ -38,6 +39,8 @@ class Writer:
 
     rng: random.Random
     who: Person | None = None
+    #: The node's account.
+    home: bytes = b""
     #: The words of each post that must be there, by its id.
     posts: dict[bytes, str] = field(default_factory=dict)
     #: Posts by others or themselves that they like.
@@ -50,6 +53,9 @@ class Writer:
     pending: list[Record] = field(default_factory=list)
     #: What a node may say of a record that is to come again.
     later: frozenset[str] = frozenset()
+    #: Something was acknowledged; something was refused for the moment.
+    taken: asyncio.Event = field(default_factory=asyncio.Event)
+    refused: asyncio.Event = field(default_factory=asyncio.Event)
     _words: dict[bytes, list[str]] = field(default_factory=dict)
     _edited: set[bytes] = field(default_factory=set)
 
@@ -62,8 +68,8 @@ class Writer:
     async def register(self, http: aiohttp.ClientSession, url: str) -> None:
         """Make an account at the node."""
         async with http.get(url + "/v1/node") as response:
-            home = bytes.fromhex((await response.json())["account"])
-        who = person(NETWORK, self.rng, Clock(), [home])
+            self.home = bytes.fromhex((await response.json())["account"])
+        who = person(NETWORK, self.rng, Clock(), [self.home])
         form = {"records": [base64.b64encode(who.genesis.encode()).decode()]}
         async with http.post(url + "/v1/accounts", json=form) as response:
             assert response.status == 201, await response.text()
@@ -76,14 +82,15 @@ class Writer:
 
     # --- what is done ------------------------------------------------------------------------
 
-    async def write(self, http: aiohttp.ClientSession, url: str, taken: asyncio.Event) -> None:
-        """Publish until the process is gone; the event says that something was acknowledged."""
+    async def write(self, http: aiohttp.ClientSession, url: str) -> None:
+        """Publish until the process is gone, and try again what was refused for the moment."""
         try:
             while True:
                 if not self.pending:
                     self.sign()
                 await self.send(http, url)
-                taken.set()
+                if self.pending:
+                    await pause()
         except Cut:
             return
 
@@ -146,8 +153,10 @@ class Writer:
             assert said["id"] == record.id.hex()
             if said["code"] in TAKEN:
                 self._acknowledged(record)
+                self.taken.set()
             else:
                 assert said["code"] in self.later, said
+                self.refused.set()
 
     def _acknowledged(self, record: Record) -> None:
         self.pending.remove(record)
@@ -182,6 +191,13 @@ class Writer:
                 if body["target"] in self.gone:
                     found.add(id_)
         return found
+
+
+async def pause() -> None:
+    """Between two looks at something that nobody tells of, and two tries of what was refused."""
+    again = asyncio.Event()
+    asyncio.get_running_loop().call_later(PAUSE_SECONDS, again.set)
+    await again.wait()
 
 
 async def publish(

@@ -17,7 +17,7 @@ import msgspec
 from tests.crash import checks
 from tests.crash.disk import Disk
 from tests.crash.nursery import Nursery
-from tests.crash.people import Cut, Writer
+from tests.crash.people import Cut, Writer, pause
 from tests.crash.process import AS_IT_IS, Program
 from tests.crash.shims import Shims
 
@@ -28,8 +28,6 @@ LOAD_SECONDS_MAX = 0.25
 # Of what was checked at an earlier start, so many are looked at again.
 AGAIN = 100
 WAIT_SECONDS_MAX = 60
-# Between two looks at something that nobody tells of.
-LOOK_SECONDS = 0.05
 PAGES = (
     "/v1/timelines/network",
     "/v1/timelines/local",
@@ -41,12 +39,9 @@ PAGES = (
 
 async def until(true: Callable[[], Awaitable[bool]]) -> None:
     """Look again and again until it is so."""
-    loop = asyncio.get_running_loop()
     async with asyncio.timeout(WAIT_SECONDS_MAX):
         while not await true():
-            again = asyncio.Event()
-            loop.call_later(LOOK_SECONDS, again.set)
-            await again.wait()
+            await pause()
 
 
 @dataclass
@@ -125,15 +120,48 @@ class Town:
             await writer.send(self.http, url)
 
     async def load(self) -> None:
-        """Have everybody busy; return when somebody's words were taken, or all have ended."""
-        url, taken = self.program.url, asyncio.Event()
-        works = [writer.write(self.http, url, taken) for writer in self.busy]
+        """Have everybody busy; return when somebody's words were taken, or somebody has ended."""
+        for writer in self.busy:
+            writer.taken.clear()
+        url = self.program.url
+        waits = [asyncio.create_task(writer.taken.wait()) for writer in self.busy]
+        works = [writer.write(self.http, url) for writer in self.busy]
         works += [self._read(), self.follower.follow(self.http, url)]
         self._tasks = [asyncio.create_task(work) for work in works]
-        waiting = asyncio.create_task(taken.wait())
         async with asyncio.timeout(WAIT_SECONDS_MAX):
-            await asyncio.wait([waiting, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
+            await asyncio.wait([*waits, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+
+    async def write(self, times: int) -> None:
+        """Everybody does so many things, and all of it is acknowledged."""
+        for writer in self.writers:
+            for _ in range(times):
+                writer.sign()
+                await writer.send(self.http, self.program.url)
+                assert not writer.pending
+
+    async def until_refused(self, later: frozenset[str]) -> None:
+        """Everybody writes until the first of their words are refused with such a code."""
+        for writer in self.writers:
+            writer.later = later
+            while not writer.pending:
+                writer.sign()
+                await writer.send(self.http, self.program.url)
+
+    async def until_all(self, event: Callable[[Writer], asyncio.Event]) -> None:
+        """Under load: return when it has happened, from now on, to everybody who writes."""
+        for writer in self.busy:
+            event(writer).clear()
+        async with asyncio.timeout(WAIT_SECONDS_MAX):
+            for writer in self.busy:
+                await event(writer).wait()
+
+    async def sent(self) -> bool:
+        """Whether nothing is pending any more, after one more attempt."""
+        for writer in self.writers:
+            await writer.send(self.http, self.program.url)
+        return not any(writer.pending for writer in self.writers)
 
     async def kill_soon(self) -> None:
         """SIGKILL at any moment from now, and wait for the end."""

@@ -17,7 +17,6 @@ from ratoon_node.api.ports import Services
 from ratoon_node.api.rate import BYTES_PER_REQUEST, ITEMS_PER_REQUEST, Places, Pool
 from ratoon_node.api.route import Handler, Route
 from ratoon_node.errors import NodeError, told
-from ratoon_node.ingest.gate import BUSY_RETRY_MS
 from ratoon_node.store.failing import passes
 from ratoon_node.telemetry import Metrics
 from ratoon_protocol.errors import Code, ProtocolError
@@ -128,7 +127,7 @@ class Guard:
             raise  # nobody is left to answer
         except Exception as error:
             if passes(error):  # a full disk: the gate and /readyz say so, not each request
-                busy = NodeError(Code.BUSY, detail=str(error), retry_ms=BUSY_RETRY_MS)
+                busy = NodeError(Code.BUSY, detail=str(error))
                 response = self._refused(request, place, busy)
             else:
                 log.exception("request_failed", route=place.route.path)

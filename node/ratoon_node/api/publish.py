@@ -16,7 +16,6 @@ from ratoon_node.api.rate import Pool, records_cost
 from ratoon_node.api.route import Example, Route
 from ratoon_node.api.types import Count, Id
 from ratoon_node.errors import NodeError, told
-from ratoon_node.ingest.gate import BUSY_RETRY_MS
 from ratoon_node.ingest.submission import Origin, Way
 from ratoon_node.ingest.submission import Outcome as Judged
 from ratoon_protocol.errors import Code, DecodeError
@@ -256,8 +255,7 @@ def _refused(outcomes: Sequence[Judged]) -> bool:
 
 
 def _error(judged: Judged) -> NodeError:
-    retry_ms = BUSY_RETRY_MS if judged.code is Code.BUSY else None
-    return NodeError(judged.code, detail=judged.detail, retry_ms=retry_ms)
+    return NodeError(judged.code, detail=judged.detail)
 
 
 def outcome_view(judged: Judged, counts: CountsLike | None) -> Outcome:

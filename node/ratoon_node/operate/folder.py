@@ -10,6 +10,7 @@ serving.json        where that process answers, for the commands of its operator
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -107,9 +108,9 @@ class Folder:
                 f"another process{f' ({pid})' if pid else ''} runs the node in {self.path}."
                 " Stop it, or choose another folder with --data-dir."
             ) from None
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
+        with contextlib.suppress(OSError):  # the number only helps whoever is refused
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
         self._lock = lock
 
     def release(self) -> None:
@@ -188,9 +189,17 @@ class Folder:
     # --- where it answers ----------------------------------------------------------------
 
     def note_serving(self, url: str, account: bytes) -> None:
-        """Say where this process answers, and for which node, for commands on this machine."""
+        """Say where this process answers, and for which node, for commands on this machine.
+
+        Where the disk has no room for it they do not find the node; others do.
+        """
         found = {"url": url, "pid": os.getpid(), "account": account.hex()}
-        write_private(self.path / SERVING, json.dumps(found) + "\n")
+        try:
+            write_private(self.path / SERVING, json.dumps(found) + "\n")
+        except OSError as error:
+            import structlog  # for the node alone: commands start without it
+
+            structlog.get_logger().warning("serving_not_noted", error=error.strerror)
 
     def stopped(self) -> None:
         """This process answers no more."""

@@ -30,6 +30,10 @@ READER_CACHE_KIB = 8 * 1024
 # Compiled statements kept a connection: more than the program has.
 STATEMENTS_MAX = 256
 
+# Commits on end after which a store that failed is said to work again: a disk that is nearly full
+# takes small ones between large ones.
+WRITES_CALM = 50
+
 
 class Db(Protocol):
     """Where functions run. `write` is one transaction: all of it or nothing."""
@@ -102,7 +106,7 @@ class AioDb:
         self._writer = writer
         self._fold = fold_
         self._readers: list[aiosqlite.Connection] = []
-        self._outage = Outage("store_cannot_write")
+        self._outage = Outage("store_cannot_write", WRITES_CALM)
         #: Functions that wait for each reader, or run on it.
         self._reading = Counter[int]()
 

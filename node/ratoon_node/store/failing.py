@@ -20,21 +20,28 @@ def passes(error: BaseException) -> bool:
 class Outage:
     """Says in the log that something fails when it begins to, and when it works again.
 
-    A disk may be full for a night while thousands try: one line each would fill the log's too.
+    A disk may be full for a night while thousands try, and nearly full, so that small things pass
+    between large ones: one line each would fill the log's disk too. It works again once it did
+    `calm` times on end.
     """
 
-    def __init__(self, event: str) -> None:
+    def __init__(self, event: str, calm: int = 1) -> None:
         self._event = event
+        self._calm = calm
         self._failed = 0
+        self._worked = 0
 
     def failed(self, error: BaseException) -> None:
         """It failed, for the first time or again."""
         if not self._failed:
             log.error(self._event, error=str(error))
         self._failed += 1
+        self._worked = 0
 
     def over(self) -> None:
         """It works; told as often as it does."""
         if self._failed:
-            log.info(f"{self._event}_no_more", failed=self._failed)
-            self._failed = 0
+            self._worked += 1
+            if self._worked >= self._calm:
+                log.info(f"{self._event}_no_more", failed=self._failed)
+                self._failed = 0

@@ -87,17 +87,25 @@ class Fold:
     def begin(self, db: sqlite3.Connection) -> None:
         """Take what an earlier run left in the log; go over every page if that was never done.
 
-        Raises `sqlite3.OperationalError` if the disk fails.
+        A disk without room keeps nobody from reading: then both come later. Raises
+        `sqlite3.OperationalError` if the file cannot be opened.
         """
         with _disk_errors():
             self._file = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
-            if not self.fold(db):
-                return  # another program reads; what is missing is done at the next start
-            if db.execute("SELECT 1 FROM meta WHERE key = ?", (_MARK,)).fetchone() is None:
-                (pages,) = db.execute("PRAGMA page_count").fetchone()
-                _zero(self._file, range(1, pages + 1))
-                db.execute("PRAGMA shrink_memory")
-                db.execute("INSERT INTO meta (key, value) VALUES (?, x'')", (_MARK,))
+        try:
+            with _disk_errors():
+                self._begin(db, self._file)
+        except sqlite3.OperationalError as error:
+            log.warning("fold_failed", error=str(error))
+
+    def _begin(self, db: sqlite3.Connection, file: int) -> None:
+        if not self.fold(db):
+            return  # another program reads; what is missing is done at the next start
+        if db.execute("SELECT 1 FROM meta WHERE key = ?", (_MARK,)).fetchone() is None:
+            (pages,) = db.execute("PRAGMA page_count").fetchone()
+            _zero(file, range(1, pages + 1))
+            db.execute("PRAGMA shrink_memory")
+            db.execute("INSERT INTO meta (key, value) VALUES (?, x'')", (_MARK,))
 
     def committed(self, db: sqlite3.Connection) -> None:
         """After a commit: fold the log if it is long. The commit stands, whatever comes of it."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from ratoon_node.store.db import AioDb
+from ratoon_node.store.db import WRITES_CALM, AioDb
 from ratoon_node.store.failing import passes
 from tests.node.powercut.vfs import FULL, Powercut
 
@@ -38,8 +38,9 @@ async def test_a_store_that_cannot_write_says_so_once_and_when_it_can_again(
                 power.fail(FULL)
                 with pytest.raises(sqlite3.OperationalError):
                     await db.write(change)
-            await db.write(change)
-            await db.write(change)
+                await db.write(change)
+            for _ in range(2 * WRITES_CALM):
+                await db.write(change)
         await db.close()
     assert [(line["event"], line.get("failed")) for line in said] == [
         ("store_cannot_write", None),
