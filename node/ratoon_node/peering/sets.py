@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from ratoon_node.fanout import Committed, Fanout, Subscription
@@ -99,22 +99,22 @@ class _Loading:
 
     def take(self, db: sqlite3.Connection, part: int) -> None:
         """Read one slice."""
+        found: Iterable[tuple[int, int, bytes]]
         if self._chosen is None:
             first = part * SLICE_HEADERS
             found = read.members_between(db, first, min(first + SLICE_HEADERS, self._top))
         else:
             first = part * SLICE_ACCOUNTS
             found = read.members(db, self._chosen[first : first + SLICE_ACCOUNTS])
-        items: dict[Scope, list[tuple[int, bytes]]] = {scope: [] for scope in PUBLIC_SCOPES}
-        scopes: dict[int, Scope] = {}
+        items: dict[Scope, list[tuple[int, bytes]]] = {scope: [] for scope in Scope}
+        keepers: dict[int, Callable[[tuple[int, bytes]], None]] = {}
         for kind, created_ms, id_ in found:
-            scope = scopes.get(kind)
-            if scope is None:
-                scope = scopes[kind] = kind_class(kind).scope
-            if scope in items:
-                items[scope].append((seconds(created_ms), id_))
-        for scope, headers in items.items():
-            self.view.indexes[scope].bulk(headers)
+            keep = keepers.get(kind)
+            if keep is None:
+                keep = keepers[kind] = items[kind_class(kind).scope].append
+            keep(((created_ms - EPOCH_MS) // 1000, id_))
+        for scope, index in self.view.indexes.items():
+            index.bulk(items[scope])
 
 
 async def load_view(db: Db, nodes: frozenset[bytes]) -> View:

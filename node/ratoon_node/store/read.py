@@ -395,13 +395,16 @@ class Member(NamedTuple):
 _OUT = int(Flag.CAPPED | Flag.VANISHED)
 
 
-def members_between(db: sqlite3.Connection, after: int, upto: int) -> Iterator[Member]:
-    """Headers that belong into sets, of every account here, by this store's numbers."""
-    found = db.execute(
+def members_between(
+    db: sqlite3.Connection, after: int, upto: int
+) -> Iterator[tuple[int, int, bytes]]:
+    """As `members`, of every account here by this store's numbers, and as plain tuples: a start
+    reads a million of them.
+    """
+    return db.execute(
         f"SELECT kind, created_ms, id FROM record WHERE n > ? AND n <= ? AND flags & {_OUT} = 0",
         (after, upto),
     )
-    return map(Member._make, found)
 
 
 def members(db: sqlite3.Connection, accounts: Iterable[int]) -> Iterator[Member]:
