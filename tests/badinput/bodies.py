@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from ratoon_protocol import kinds
 from ratoon_protocol.bodies import entity_hash
-from tests.badinput.forge import MARK, Case, Fields, Forge
+from tests.badinput.forge import MARK, Case, Fields, Forge, gathered
 
 ID = bytes(32)
 PICTURE: Fields = {
@@ -34,20 +34,22 @@ PICTURES: dict[str, tuple[str, Fields]] = {
 
 def body_cases(forge: Forge) -> list[Case]:
     """Every case of a body."""
-    makers: list[Callable[[Forge], Iterator[Case]]] = [
-        _posts,
-        _texts,
-        _facets,
-        _pictures,
-        _attached,
-        _deletes,
-        _pointers,
-        _people,
-        _nodes,
-        _sealed,
-        _later,
-    ]
-    return [case for maker in makers for case in maker(forge)]
+    return gathered(
+        forge,
+        (
+            ("R-107", _posts),
+            ("R-91", _texts),
+            ("R-93", _facets),
+            ("R-96", _pictures),
+            ("R-97", _attached),
+            ("R-100", _deletes),
+            ("R-90", _pointers),
+            ("R-90", _people),
+            ("R-90", _nodes),
+            ("R-120", _sealed),
+            ("R-33", _later),
+        ),
+    )
 
 
 def _posts(forge: Forge) -> Iterator[Case]:

@@ -6,7 +6,7 @@ signature, key and payload. Bodies, and what only a node's store can tell, stand
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import msgpack
 
@@ -14,7 +14,7 @@ from ratoon_protocol import kinds
 from ratoon_protocol.keys import SigningKey
 from ratoon_protocol.limits import EPOCH_MS, HEADER_BYTES_MAX, VERSION
 from ratoon_protocol.record import signed_message
-from tests.badinput.forge import MARK, Case, Fields, Forge
+from tests.badinput.forge import MARK, Case, Fields, Forge, gathered
 from tests.protocol import curve
 
 ORDER_L = 2**252 + 27742317777372353535851937790883648493
@@ -23,19 +23,21 @@ FIELD_P = 2**255 - 19
 
 def byte_cases(forge: Forge) -> list[Case]:
     """Every case that is wrong in itself."""
-    makers: list[Callable[[Forge], Iterator[Case]]] = [
-        _outside,
-        _spelling,
-        _header_fields,
-        _header_shape,
-        _signatures,
-        _contexts,
-        _keys,
-        _crafted_keys,
-        _payloads,
-        _payload_spelling,
-    ]
-    return [case for maker in makers for case in maker(forge)]
+    return gathered(
+        forge,
+        (
+            ("R-20", _outside),
+            ("R-24", _spelling),
+            ("R-24", _header_fields),
+            ("R-25", _header_shape),
+            ("R-17", _signatures),
+            ("R-19", _contexts),
+            ("R-17", _keys),
+            ("R-17", _crafted_keys),
+            ("R-26", _payloads),
+            ("R-29", _payload_spelling),
+        ),
+    )
 
 
 # --- what stands around a record ---------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -41,7 +41,8 @@ class Case:
     `other`: ways that differ from both. `cut`: ways whose connection ends with it, by the code
     with which it does. `known`: its header was here before, so nothing new comes of it. `early`: it
     was deleted before it came, and its header counts by every way. `masked`: its bytes are kept out
-    of sight for a while, because its key may turn out to be in force (R-69).
+    of sight for a while, because its key may turn out to be in force (R-69). `requirement`: what of
+    SPEC.md asks for the verdict.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Case:
     known: bool = False
     early: bool = False
     masked: bool = False
+    requirement: str = ""
 
     @property
     def data(self) -> bytes:
@@ -159,6 +161,13 @@ class Forge:
         slot = slot_id(self.who.account, kind, salt, target)
         whole = {"slot_salt": salt, "target": target, "zz": MARK} | body
         return self.case(name, code, "invalid", whole, kind=kind, slot=slot)
+
+
+def gathered(
+    forge: Forge, makers: Sequence[tuple[str, Callable[[Forge], Iterator[Case]]]]
+) -> list[Case]:
+    """What the makers make, each case with the requirement of its maker."""
+    return [case.but(requirement=number) for number, maker in makers for case in maker(forge)]
 
 
 def as_case(name: str, code: str, record: Record, link: str | None = None) -> Case:

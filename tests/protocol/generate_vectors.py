@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.protocol import vectors_keys
+from tests.protocol.vectors_bad_input import bad_input
 from tests.protocol.vectors_bodies import bodies
 from tests.protocol.vectors_bundle import bundle
 from tests.protocol.vectors_codec import codec
@@ -30,6 +31,7 @@ FILES: dict[str, Callable[[], dict[str, Any]]] = {
     "frames.json": frames,
     "reconcile.json": reconcile,
     "statements.json": statements,
+    "bad_input.json": bad_input,
     **vectors_keys.FILES,
 }
 
