@@ -47,6 +47,10 @@ class Errands:
         found = [id_ for id_ in ids if self._asked.get(id_, again_ms) <= again_ms]
         return found[:ERRAND_IDS_MAX]
 
+    def _answering(self) -> list[Neighbour]:
+        """Peers worth waiting for: one that is silent would cost every reader the whole wait."""
+        return [one for one in self._neighbours.values() if one.exchange.answering]
+
     async def fetch(self, ids: Sequence[bytes]) -> None:
         """Ask for these records; returns when all peers asked have answered, or time is up."""
         now_ms = self._clock.monotonic_ms()
@@ -55,7 +59,7 @@ class Errands:
             self._asked[id_] = now_ms
             if len(self._asked) > ASKED_MAX:
                 self._asked.popitem(last=False)
-        peers = sorted(self._neighbours.values(), key=lambda one: -one.exchange.useful)
+        peers = sorted(self._answering(), key=lambda one: -one.exchange.useful)
         self._running += 1
         try:
             async with timeout_ms(ERRAND_MS_MAX):
@@ -69,7 +73,7 @@ class Errands:
 
     async def find(self, by: int, name: bytes) -> None:
         """Ask every peer for an account's log; returns when all have answered, or time is up."""
-        asked = [neighbour.exchange.find(by, name) for neighbour in self._neighbours.values()]
+        asked = [neighbour.exchange.find(by, name) for neighbour in self._answering()]
         with contextlib.suppress(TimeoutError):
             async with timeout_ms(FIND_MS_MAX):
                 await asyncio.gather(*asked)

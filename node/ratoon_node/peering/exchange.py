@@ -288,7 +288,12 @@ class Exchange:
 
     async def _get(self, ids: Sequence[bytes], promised: bool) -> None:
         async with self._gets:
-            await self._answer_to(lambda: self.link.session.get(ids), promised)
+            await self._answer_to(lambda: self.link.session.get(ids), len(ids), promised)
+
+    @property
+    def answering(self) -> bool:
+        """Whether the peer owes no more than can be asked at once: the rest was given up."""
+        return len(self._requests) <= GETS_MAX
 
     async def bring(self, ids: Sequence[bytes]) -> None:
         """Ask for records; returns when they were taken in."""
@@ -298,11 +303,16 @@ class Exchange:
     async def find(self, by: int, name: bytes) -> None:
         """Ask for an account's log, by its id or an account key; returns when it was taken in."""
         async with self._gets:
-            await self._answer_to(lambda: self.link.session.find(by, name), promised=False)
+            await self._answer_to(lambda: self.link.session.find(by, name), 0, promised=False)
         await self.settled()
 
-    async def _answer_to(self, ask: Callable[[], int], promised: bool) -> None:
-        if not self.link.open:
+    async def _answer_to(self, ask: Callable[[], int], ids: int, promised: bool) -> None:
+        """Ask, and wait for the answer; a peer that owes too many of them is asked no more.
+
+        Readers give up waiting, and what they asked for stays owed.
+        """
+        credit = self.link.session.credit
+        if not self.link.open or not credit.requests or credit.wanted < ids:
             return
         number = ask()
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()

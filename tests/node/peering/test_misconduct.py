@@ -11,13 +11,14 @@ from typing import Any
 
 from ratoon_node.app import Node
 from ratoon_node.peering.conduct import FAULTS_MAX
+from ratoon_node.peering.exchange import GETS_MAX
 from ratoon_node.peering.wire import SocketTransport, Wire
 from ratoon_protocol.errors import Code
 from ratoon_protocol.events import Closed, Event, Ready
-from ratoon_protocol.frames import Get, Outcome, Packed
+from ratoon_protocol.frames import FIND_ACCOUNT, Get, Outcome, Packed
 from ratoon_protocol.framing import pack_item
 from ratoon_protocol.introduction import Introduced, Side
-from ratoon_protocol.limits import ANSWER_MS_MAX
+from ratoon_protocol.limits import ANSWER_MS_MAX, REQUESTS_IN_FLIGHT_MAX
 from ratoon_protocol.session import PeerSession
 from tests.node.peering.meeting import (
     befriend,
@@ -218,6 +219,40 @@ async def test_an_id_that_never_comes_is_not_asked_for_again(tmp_path: Path) -> 
         peer.session.have([b"\1" * 32, b"\2" * 32])
         await peer.until(answer)
         assert asked == [b"\1" * 32] * 3 + [b"\2" * 32]
+        await hostile.close()
+
+
+async def test_questions_given_up_at_a_silent_peer_make_no_later_one_fail(tmp_path: Path) -> None:
+    async with serving(tmp_path / "a", 1) as (a, at_a):
+        hostile = Hostile(a, at_a)
+        peer = await hostile.link()
+        exchange, rng = a.hub.neighbours[peer.account].exchange, random.Random(1)
+        for _ in range(2 * REQUESTS_IN_FLIGHT_MAX):  # readers wait for a second, then no longer
+            asked = asyncio.create_task(exchange.bring([rng.randbytes(32)]))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            asked.cancel()
+            await asyncio.wait([asked])
+            assert asked.cancelled() or asked.exception() is None
+        assert exchange.link.session.credit.requests == 0
+        await exchange.bring([rng.randbytes(32)])
+        await exchange.find(FIND_ACCOUNT, rng.randbytes(32))
+        await hostile.close()
+
+
+async def test_readers_do_not_wait_for_a_peer_that_never_answers(tmp_path: Path) -> None:
+    async with serving(tmp_path / "a", 1) as (a, at_a):
+        hostile = Hostile(a, at_a)
+        peer = await hostile.link()
+        link, rng = a.hub.neighbours[peer.account].link, random.Random(1)
+        for _ in range(2 * GETS_MAX):
+            errand = asyncio.create_task(a.hub.errands.fetch([rng.randbytes(32)]))
+            for _ in range(4):
+                await asyncio.sleep(0)
+            errand.cancel()
+            await asyncio.wait([errand])
+        assert REQUESTS_IN_FLIGHT_MAX - link.session.credit.requests == GETS_MAX + 1
+        await asyncio.wait_for(a.hub.errands.find(FIND_ACCOUNT, rng.randbytes(32)), 1)
         await hostile.close()
 
 
