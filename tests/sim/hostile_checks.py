@@ -13,7 +13,6 @@ from ratoon_node.peering.exchange import (
     EARLY_BYTES_MAX,
     EARLY_MAX,
     FRAMES_IN_GATE_MAX,
-    GETS_MAX,
     LOGS_ASKED_MAX,
     LOST_MAX,
     OFFERS_MAX,
@@ -25,7 +24,7 @@ from ratoon_node.peering.receipts import ANSWERS_WAITING_MAX, WAITS_MAX
 from ratoon_node.peering.sets import OTHER_VIEWS_MAX
 from ratoon_node.policy.admission import NODES_ADMITTED_MAX
 from ratoon_protocol import limits
-from tests.sim.checks import BOUNDS_LOOK_S, TASKS_MAX, TASKS_PER_LINK_MAX
+from tests.sim.checks_bounds import BOUNDS_LOOK_S, TASKS_MAX, TASKS_PER_LINK_MAX
 from tests.sim.hostile import Rogue
 from tests.sim.machine import Machine
 from tests.sim.notes import Broken
@@ -152,8 +151,7 @@ def _of_exchange(neighbour: Neighbour) -> Measured:
     exchange = neighbour.exchange
     yield "ids seen", len(exchange.seen), SEEN_MAX
     yield "frames in the gate", len(exchange._taking), FRAMES_IN_GATE_MAX
-    # Besides gets there are finds of logs, which take their turn with them.
-    yield "requests under way", len(exchange._requests), GETS_MAX
+    yield "requests under way", len(exchange._requests), limits.REQUESTS_IN_FLIGHT_MAX
     yield "records that came early", len(exchange._early), EARLY_MAX
     yield "bytes that came early", exchange._early_bytes, EARLY_BYTES_MAX
     yield "logs asked for", len(exchange._asked_logs), LOGS_ASKED_MAX
