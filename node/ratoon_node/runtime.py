@@ -39,7 +39,7 @@ class Clock(Protocol):
     """Where time comes from."""
 
     def now_ms(self) -> int:
-        """Milliseconds since 1970 UTC; may jump, forwards or back."""
+        """Milliseconds since 1970 UTC; may jump, forwards or back, but never below 0."""
         ...
 
     def monotonic_ms(self) -> int:
@@ -55,8 +55,8 @@ class SystemClock:
     """The machine's clock."""
 
     def now_ms(self) -> int:
-        """See `Clock.now_ms`."""
-        return time.time_ns() // 1_000_000
+        """See `Clock.now_ms`; a machine that believes it is before 1970 is at its first moment."""
+        return max(0, time.time_ns() // 1_000_000)
 
     def monotonic_ms(self) -> int:
         """See `Clock.monotonic_ms`."""

@@ -51,8 +51,13 @@ class Program:
     @property
     def url(self) -> str:
         """Where it serves, once `served` has returned."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def port(self) -> int:
+        """Its port there."""
         assert self._port is not None
-        return f"http://127.0.0.1:{self._port.result()}"
+        return self._port.result()
 
     @property
     def pid(self) -> int:

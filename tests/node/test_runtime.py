@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
+import time
 
 import pytest
 from structlog.testing import capture_logs
@@ -195,3 +196,8 @@ async def test_the_real_runtime_bundles_the_system_and_closes_whole():
     assert waiting.cancelled()
     with pytest.raises(NodeError):
         await runtime.signatures.run(max, 1, 2)
+
+
+def test_a_machine_that_believes_it_is_before_1970_is_at_its_first_moment(monkeypatch):
+    monkeypatch.setattr(time, "time_ns", lambda: -1_000_000_000)
+    assert SystemClock().now_ms() == 0
