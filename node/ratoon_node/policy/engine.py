@@ -61,6 +61,7 @@ class Policy:
         )
         #: Some entry is about an account or a node: else nobody needs to be looked up.
         self.lists_accounts = self._lists.has_accounts
+        self.lists_domains = self._lists.has_domains
         self.accepted = Decision(Verdict.ACCEPT, "", "", self.version)
 
     @classmethod

@@ -125,18 +125,25 @@ def moment(db: sqlite3.Connection) -> tuple[int, str]:
     return int(found[0]), found[1] or ""
 
 
-def accounts(
-    db: sqlite3.Connection, ids: Sequence[bytes]
-) -> list[tuple[int, bytes, bool, tuple[bytes, ...]]]:
-    """(number, id, whether it has vanished, nodes that host it) of those accounts that are here."""
-    hosts = read.hosts_of_each(db, ids)
-    found: list[tuple[int, bytes, bool, tuple[bytes, ...]]] = []
-    for start in range(0, len(ids), read.IDS_PER_QUERY_MAX):
-        part = ids[start : start + read.IDS_PER_QUERY_MAX]
+def accounts(db: sqlite3.Connection, ids: Sequence[bytes]) -> list[tuple[int, bytes, bool]]:
+    """(number, id, whether it has vanished) of those accounts that are here."""
+    return _accounts(db, "id", ids)
+
+
+def accounts_of(db: sqlite3.Connection, numbers: Sequence[int]) -> list[tuple[int, bytes, bool]]:
+    """As `accounts`, by this store's numbers of them."""
+    return _accounts(db, "n", numbers)
+
+
+def _accounts(
+    db: sqlite3.Connection, column: str, wanted: Sequence[bytes] | Sequence[int]
+) -> list[tuple[int, bytes, bool]]:
+    found: list[tuple[int, bytes, bool]] = []
+    for start in range(0, len(wanted), read.IDS_PER_QUERY_MAX):
+        part = wanted[start : start + read.IDS_PER_QUERY_MAX]
         marks = ",".join("?" * len(part))
-        sql = f"SELECT n, id, vanished_ms IS NOT NULL FROM account WHERE id IN ({marks})"
-        for n, id_, vanished in db.execute(sql, part):
-            found.append((n, id_, bool(vanished), hosts[id_]))
+        sql = f"SELECT n, id, vanished_ms IS NOT NULL FROM account WHERE {column} IN ({marks})"
+        found += db.execute(sql, part)
     return found
 
 

@@ -7,7 +7,7 @@ timelines.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import NamedTuple
 
@@ -235,27 +235,6 @@ def held(db: sqlite3.Connection, id_: bytes, kind: int, limit: int) -> list[Held
         (id_, kind, limit),
     )
     return list(map(Held._make, found))
-
-
-class Author(NamedTuple):
-    """An account whose records are counted."""
-
-    n: int
-    id: bytes
-    vanished: bool
-    judged: bool
-
-
-def accounts(db: sqlite3.Connection, numbers: Collection[int]) -> list[Author]:
-    """Accounts by this store's numbers of them."""
-    found: list[Author] = []
-    wanted = list(numbers)
-    for start in range(0, len(wanted), IDS_PER_QUERY_MAX):
-        part = wanted[start : start + IDS_PER_QUERY_MAX]
-        marks = ",".join("?" * len(part))
-        sql = f"SELECT n, id, vanished_ms IS NOT NULL, judged FROM account WHERE n IN ({marks})"
-        found.extend(map(Author._make, db.execute(sql, part)))
-    return found
 
 
 def numbers_by_id(db: sqlite3.Connection, ids: Sequence[bytes]) -> dict[bytes, int]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ratoon_node.policy.engine import Policy
 from ratoon_node.policy.verdict import Decision
-from ratoon_node.store import digested, memory
+from ratoon_node.store import digested, memory, read
 from ratoon_node.store.rows import What
 from ratoon_node.timeline.recent import Recent
 from ratoon_protocol import codec, kinds, record
@@ -69,11 +69,12 @@ class Known:
 
     __slots__ = ("face", "hosts", "id", "judged", "n", "vanished")
 
-    def __init__(self, n: int, id_: bytes, vanished: bool, hosts: tuple[bytes, ...]) -> None:
+    def __init__(self, n: int, id_: bytes, vanished: bool) -> None:
         self.n = n
         self.id = id_
         self.vanished = vanished
-        self.hosts = hosts
+        #: Nodes that host it; None: nobody asked yet (see `Cards.hosts`).
+        self.hosts: tuple[bytes, ...] | None = None
         #: The decision of lists and under which stamp it was made.
         self.judged: tuple[Stamp | None, Decision | None] = (None, None)
         #: How it is called; None: nobody asked yet.
@@ -261,11 +262,16 @@ class Cards:
         """The card of a record."""
         return self._cards.get(n)
 
-    def keep_card(self, card: Card, end: int) -> None:
-        """Keep a card as of a snapshot; not if the store has moved on meanwhile."""
+    def cards(self, numbers: Iterable[int]) -> list[Card | None]:
+        """As `card`, for each of some records."""
+        return self._cards.get_each(numbers)
+
+    def keep_cards(self, cards: Iterable[Card], end: int) -> None:
+        """Keep cards as of a snapshot; not if the store has moved on meanwhile."""
         with self._lock:
             if end == self.position:
-                self._cards.keep(card.n, card)
+                for card in cards:
+                    self._cards.keep(card.n, card)
 
     def known(self, db: sqlite3.Connection, id_: bytes, end: int) -> Known | None:
         """An account of this store, or None."""
@@ -274,14 +280,49 @@ class Cards:
 
     def learn(self, db: sqlite3.Connection, ids: Iterable[bytes], end: int) -> dict[bytes, Known]:
         """Load those accounts that are here and not remembered: what is asked for next."""
-        missing = [id_ for id_ in ids if self._remembered(id_) is None]
+        ids = list(ids)
+        numbers = self._numbers.get_each(ids)
+        missing = [
+            id_
+            for id_, n in zip(ids, numbers, strict=True)
+            if n is None or self._known.get(n) is None
+        ]
         found = {one[1]: Known(*one) for one in memory.accounts(db, missing)} if missing else {}
+        self._keep_known(found.values(), end)
+        return found
+
+    def learn_numbers(
+        self, db: sqlite3.Connection, numbers: Sequence[int], end: int
+    ) -> list[Known]:
+        """Accounts by this store's numbers of them; those that are gone are left out."""
+        here = self._known.get_each(numbers)
+        missing = [n for n, one in zip(numbers, here, strict=True) if one is None]
+        found = [Known(*one) for one in memory.accounts_of(db, missing)] if missing else []
+        self._keep_known(found, end)
+        return [*found, *(one for one in here if one is not None)]
+
+    def _keep_known(self, found: Iterable[Known], end: int) -> None:
         with self._lock:
-            for id_, one in found.items():
-                self._numbers.keep(id_, one.n)
+            for one in found:
+                self._numbers.keep(one.id, one.n)
                 if end == self.position:
                     self._known.keep(one.n, one)
-        return found
+
+    def hosts(self, db: sqlite3.Connection, known: Known, end: int) -> tuple[bytes, ...]:
+        """Nodes that host an account."""
+        return known.hosts if known.hosts is not None else self.learn_hosts(db, [known], end)[0]
+
+    def learn_hosts(
+        self, db: sqlite3.Connection, accounts: Sequence[Known], end: int
+    ) -> list[tuple[bytes, ...]]:
+        """As `hosts`, for each of some accounts: what is asked for next."""
+        found = read.hosts_of_each(db, [one.id for one in accounts if one.hosts is None])
+        answer = [found.get(one.id, one.hosts or ()) for one in accounts]
+        with self._lock:
+            if end == self.position:
+                for one, hosts in zip(accounts, answer, strict=True):
+                    one.hosts = hosts
+        return answer
 
     def _remembered(self, id_: bytes) -> Known | None:
         n = self._numbers.get(id_)
@@ -300,12 +341,9 @@ class Cards:
 
     def newest(self, db: sqlite3.Connection, accounts: Sequence[int], end: int) -> list[array[int]]:
         """The newest places of each author: position, record, position, record …"""
-        get = self._places.get
-        found = [get(account) for account in accounts]
-        missing = [accounts[at] for at, places in enumerate(found) if places is None]
-        if not missing:
-            return [places for places in found if places is not None]
-        loaded = memory.newest(db, missing, PLACES_MAX)
+        found = self._places.get_each(accounts)
+        missing = [n for n, places in zip(accounts, found, strict=True) if places is None]
+        loaded = memory.newest(db, missing, PLACES_MAX) if missing else {}
         with self._lock:
             if end == self.position:
                 for account, places in loaded.items():
@@ -315,9 +353,9 @@ class Cards:
             for account, places in zip(accounts, found, strict=True)
         ]
 
-    def tally(self, post: bytes) -> Tally | None:
-        """What was counted of a post."""
-        return self._tallies.get(post)
+    def tallies(self, posts: Iterable[bytes]) -> list[Tally | None]:
+        """What was counted of some posts."""
+        return self._tallies.get_each(posts)
 
     def heavy_tally(self, post: bytes) -> Tally | None:
         """What was counted of a post for long; something may have been said since."""

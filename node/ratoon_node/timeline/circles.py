@@ -6,7 +6,7 @@ import sqlite3
 from typing import NamedTuple
 
 from ratoon_node.store import circles
-from ratoon_node.timeline.counts import ROWS_MAX, hidden_authors
+from ratoon_node.timeline.counts import ROWS_MAX
 from ratoon_node.timeline.visibility import HIDDEN_FROM, Item, Viewer, snapshot
 from ratoon_protocol import kinds
 
@@ -79,7 +79,7 @@ def followers(
     """Who follows an account."""
     with snapshot(db):
         rows = circles.followers_before(db, account, before, limit)
-        hidden = hidden_authors(db, viewer, {row.n for row in rows})
+        hidden = viewer.hidden({row.n for row in rows})
         friends = [
             Friend(row.id, row.created_ms) for row in rows if row.state and row.n not in hidden
         ]
@@ -107,6 +107,6 @@ def sizes(db: sqlite3.Connection, viewer: Viewer, account: bytes) -> Sizes:
         posts = circles.count_posts(db, known.n, POSTS_COUNTED_MAX)
         following = circles.count_follows(db, known.n, ROWS_MAX)
         behind = circles.followers(db, account, ROWS_MAX)
-        hidden = hidden_authors(db, viewer, behind)
+        hidden = viewer.hidden(behind)
         bounds = (posts == POSTS_COUNTED_MAX, following == ROWS_MAX, len(behind) == ROWS_MAX)
         return Sizes(posts, following, len(behind) - len(hidden), any(bounds))

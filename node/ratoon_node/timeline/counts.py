@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from ratoon_node.store import references
 from ratoon_node.store.references import Held, Mention
-from ratoon_node.timeline.visibility import HIDDEN_FROM, Item, Viewer
+from ratoon_node.timeline.visibility import Item, Viewer
 from ratoon_protocol import kinds
 from ratoon_protocol.record import Body
 
@@ -67,10 +67,10 @@ def _counts(
     db: sqlite3.Connection, viewer: Viewer, posts: Mapping[bytes, Body]
 ) -> dict[bytes, Counts]:
     rows = _rows(db, list(posts))
-    authors = {row.author for row in rows.mentions} | {row.author for row in rows.held}
-    hidden = hidden_authors(db, viewer, authors)
+    hidden = viewer.hidden({row.author for part in (rows.mentions, rows.held) for row in part})
     mentions = Counter(_mentioned(rows.mentions, hidden))
-    mentions.subtract(_showing_hidden(db, viewer, list(posts), hidden))
+    if viewer.policy.lists_accounts:
+        mentions.subtract(_showing_hidden(db, viewer, list(posts), hidden))
     last = {
         (row.target, row.kind, row.author): row for row in rows.held if row.author not in hidden
     }
@@ -89,21 +89,6 @@ def _counts(
         )
         for id_, body in posts.items()
     }
-
-
-def hidden_authors(
-    db: sqlite3.Connection, viewer: Viewer, authors: Collection[int]
-) -> frozenset[int]:
-    """Those of some accounts (by number) of whom nothing may be read now."""
-    found = references.accounts(db, authors)
-    return frozenset(
-        one.n for one in found if one.vanished or not one.judged or _blocked(viewer, one.id)
-    )
-
-
-def _blocked(viewer: Viewer, account: bytes) -> bool:
-    decision = viewer.of_account(account) if viewer.policy.lists_accounts else None
-    return decision is not None and decision.verdict >= HIDDEN_FROM
 
 
 def _rows(db: sqlite3.Connection, ids: Sequence[bytes]) -> _Rows:
@@ -147,8 +132,6 @@ def _showing_hidden(
     db: sqlite3.Connection, viewer: Viewer, ids: Sequence[bytes], hidden: Collection[int]
 ) -> list[tuple[bytes, int]]:
     """Replies of others than hidden authors that are hidden all the same: for what they quote."""
-    if not viewer.policy.lists_accounts:
-        return []
     rows = references.quoting_replies(db, ids, SHOWING_MAX)
     seen = viewer.look_at([row.record for row in rows])
     return [

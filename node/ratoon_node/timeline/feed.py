@@ -313,7 +313,7 @@ def _of_item(viewer: Viewer, item: Item, line: Changed, node: bytes) -> list[Mes
     own = [account_key(account)]
     public = [NETWORK]
     known = viewer.known(account)
-    if known is not None and node in known.hosts:
+    if known is not None and node in viewer.hosts(known):
         public.append(LOCAL)
     if item.card.kind == kinds.POST:
         own += map(thread_key, dict.fromkeys((item.id, item.body.get("root", item.id))))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from threading import Lock
 from typing import Generic, TypeVar
 
@@ -39,6 +39,15 @@ class Recent(Generic[K, V]):
                 found = self._old.pop(key, None)
                 if found is not None:
                     self.keep(key, found)
+        return found
+
+    def get_each(self, keys: Iterable[K]) -> list[V | None]:
+        """As `get`, for each of some keys; most are among those asked for last."""
+        keys = list(keys)
+        found = list(map(self._young.get, keys))
+        for at, one in enumerate(found):
+            if one is None:
+                found[at] = self.get(keys[at])
         return found
 
     def keep(self, key: K, value: V) -> None:

@@ -11,8 +11,8 @@ from ratoon_node.timeline.visibility import Item, Viewer
 from ratoon_protocol import kinds
 from ratoon_protocol.record import Body
 
-# What is counted may be this old where the journal does not say that it changed: an entry of a
-# list that expired, an account that moved to another node.
+# What is counted may be this old where the journal does not say that it changed, which is so where
+# lists name accounts (an entry expires, somebody moves to another node) or somebody is judged anew.
 TALLY_MS_MAX = 10_000
 # Counting this many takes some ms: while thousands react to one post it is counted once in
 # `HEAVY_MS_MAX`, not for every reader after each of them.
@@ -23,12 +23,13 @@ HEAVY_MS_MAX = 1000
 class Tally:
     """What is counted of one post, as one policy counts it; `json` is what a layer above made."""
 
-    __slots__ = ("counts", "json", "made_ms", "policy")
+    __slots__ = ("counts", "json", "lasting", "made_ms", "policy")
 
-    def __init__(self, found: Counts, policy: Policy, made_ms: int) -> None:
+    def __init__(self, found: Counts, policy: Policy, made_ms: int, lasting: bool) -> None:
         self.counts = found
         self.policy = policy
         self.made_ms = made_ms
+        self.lasting = lasting
         self.json = b""
 
     @property
@@ -38,8 +39,12 @@ class Tally:
         told = [found.replies, found.quotes, found.reposts, *found.reactions.values()]
         return sum(told) + sum(found.votes or ()) >= HEAVY_COUNT
 
-    def holds(self, viewer: Viewer, ms_max: int) -> bool:
-        """Whether it may be shown if it is at most so old."""
+    def holds(self, viewer: Viewer) -> bool:
+        """Whether it is still so, unless something was said since."""
+        return self.policy is viewer.policy and (self.lasting or self.is_new(viewer, TALLY_MS_MAX))
+
+    def is_new(self, viewer: Viewer, ms_max: int) -> bool:
+        """Whether it was counted so lately, by this policy."""
         return self.policy is viewer.policy and viewer.now_ms < self.made_ms + ms_max
 
 
@@ -49,20 +54,24 @@ def tallies(db: sqlite3.Connection, viewer: Viewer, items: Iterable[Item]) -> di
     position = cards.follow_digest(db)
     found: dict[bytes, Tally] = {}
     missing: dict[bytes, Item] = {}
-    for item in items:
-        if item.card.kind != kinds.POST:
+    posts = {item.card.id: item for item in items if item.card.kind == kinds.POST}
+    for id_, tally in zip(posts, cards.tallies(posts), strict=True):
+        if tally is not None and tally.holds(viewer):
+            found[id_] = tally
             continue
-        tally, heavy = cards.tally(item.id), cards.heavy_tally(item.id)
-        if tally is not None and tally.holds(viewer, TALLY_MS_MAX):
-            found[item.id] = tally
-        elif heavy is not None and heavy.holds(viewer, HEAVY_MS_MAX):
-            found[item.id] = heavy
+        heavy = cards.heavy_tally(id_)
+        if heavy is not None and heavy.is_new(viewer, HEAVY_MS_MAX):
+            found[id_] = heavy
         else:
-            missing[item.id] = item
-    counted = counts(db, viewer, {id_: _poll(item) for id_, item in missing.items()})
-    for id_, one in counted.items():
-        found[id_] = Tally(one, viewer.policy, viewer.now_ms)
-    cards.keep_tallies({id_: found[id_] for id_ in counted}, position)
+            missing[id_] = posts[id_]
+    if missing:
+        counted = counts(db, viewer, {id_: _poll(item) for id_, item in missing.items()})
+        made = {
+            id_: Tally(one, viewer.policy, viewer.now_ms, viewer.lasting)
+            for id_, one in counted.items()
+        }
+        cards.keep_tallies(made, position)
+        found |= made
     return found
 
 

@@ -11,7 +11,7 @@ it was first written. It stands and falls with its first version: what hides tha
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
 
@@ -129,22 +129,59 @@ class Viewer:
         #: Accounts to which a change of authority is still being applied: nothing is remembered.
         self._unjudged = frozenset(map(int, unjudged.split(","))) if unjudged else frozenset()
         self._strangers: dict[bytes, Decision | None] = {}
+        #: Whether what is shown stays so until the journal says otherwise: entries of lists
+        #: expire, and an account that is judged anew comes back, without a line.
+        self.lasting = not (policy.lists_accounts or policy.lists_domains or unjudged)
+        #: Accounts met in this read.
+        self._met: dict[bytes, Known] = {}
 
     def known(self, account: bytes) -> Known | None:
         """What is remembered of an account of this store."""
-        return self.cards.known(self._db, account, self.end)
+        found = self._met.get(account)
+        if found is None:
+            found = self.cards.known(self._db, account, self.end)
+            if found is not None:
+                self._met[account] = found
+        return found
+
+    def learn(self, accounts: Iterable[bytes]) -> None:
+        """Load what will be asked of those accounts that are here, all at once."""
+        accounts = list(accounts)
+        self._met |= self.cards.learn(self._db, accounts, self.end)
+        if self.policy.lists_accounts:
+            known = [one for one in map(self.known, accounts) if one is not None]
+            self.cards.learn_hosts(self._db, known, self.end)
+
+    def hosts(self, known: Known) -> tuple[bytes, ...]:
+        """Nodes that host an account."""
+        return self.cards.hosts(self._db, known, self.end)
+
+    def hidden(self, numbers: Collection[int]) -> frozenset[int]:
+        """Those of some accounts (by number) of whom nothing may be read now."""
+        found = self.cards.learn_numbers(self._db, list(numbers), self.end)
+        return frozenset(
+            one.n
+            for one in found
+            if one.vanished or one.n in self._unjudged or self._blocks(one.id)
+        )
+
+    def _blocks(self, account: bytes) -> bool:
+        decision = self.of_account(account)
+        return decision is not None and decision.verdict >= HIDDEN_FROM
 
     def of_account(self, account: bytes) -> Decision | None:
         """What the lists say of an account now; None if nothing."""
+        if not self.policy.lists_accounts:
+            return None
         known = self.known(account)
         if known is None:
             return self._of_stranger(account)
         stamp, decision = known.judged
         if stamp is not self._stamp:
-            decision = self.policy.account_decision(
-                account, known.hosts or (account,), self._stamp.now_ms
-            )
-            known.judged = (self._stamp, decision)
+            nodes = self.hosts(known) or (account,)
+            decision = self.policy.account_decision(account, nodes, self._stamp.now_ms)
+            if known.hosts is not None:  # else it is of an older snapshot than the account
+                known.judged = (self._stamp, decision)
         return decision
 
     def _of_stranger(self, account: bytes) -> Decision | None:
@@ -159,52 +196,59 @@ class Viewer:
 
     def look_at(self, numbers: Sequence[int]) -> list[Item | Masked | None]:
         """Stored records as they may be read now, by this store's numbers; None: not here."""
-        found: list[Item | Masked | None] = []
-        missing: list[int] = []
-        for n in numbers:
-            card = self.cards.card(n)
-            one = self._see(card) if card is not None else None
-            found.append(one)
-            if one is None:
-                missing.append(n)
+        found = [self._see(card) if card else None for card in self.cards.cards(numbers)]
+        missing = [n for n, one in zip(numbers, found, strict=True) if one is None]
         if missing:
-            rows = listed_store.listed_numbers(self._db, missing)
-            loaded = {one.row.n: one for one in rows}
-            self.cards.learn(self._db, dict.fromkeys(one.account for one in rows), self.end)
-            edits = self._edits(rows)
+            loaded = self._load(missing)
             for at, n in enumerate(numbers):
-                if found[at] is None and n in loaded:
-                    found[at] = self._look(loaded[n], edits)
+                if found[at] is None:
+                    found[at] = loaded.get(n)
+        return found
+
+    def _load(self, numbers: Sequence[int]) -> dict[int, Item | Masked]:
+        """Records that are not remembered, and remember them."""
+        rows = listed_store.listed_numbers(self._db, numbers)
+        self.learn(dict.fromkeys(one.account for one in rows))
+        edits = self._edits(rows)
+        made: list[Card] = []
+        found = {one.row.n: self._look(one, edits, made) for one in rows}
+        self.cards.keep_cards(made, self.end)
         return found
 
     def look(self, listed: Listed) -> Item | Masked:
         """A stored record as it may be read now."""
-        return self._look(listed, self._edits([listed]))
+        made: list[Card] = []
+        found = self._look(listed, self._edits([listed]), made)
+        self.cards.keep_cards(made, self.end)
+        return found
 
-    def _look(self, listed: Listed, edits: Mapping[int, Listed]) -> Item | Masked:
-        """As `look`, with the newest edits of posts, by numbers of posts."""
+    def _look(self, listed: Listed, edits: Mapping[int, Listed], made: list[Card]) -> Item | Masked:
+        """As `look`, with the newest edits of posts, by numbers of posts; `made` gets the card."""
         row = listed.row
         code = read.code_of(row)
-        if code is Code.LEGAL:
-            return Masked(listed.account, None, code, Code.LEGAL.value)
-        if record.record_id(row.header) != row.id:  # damaged on disk: the scrubber mends it
-            return Masked(listed.account, None, Code.DROPPED, "")
-        header = record.known_header(row.header)
-        bare = Record(row.id, header, row.header, row.signature, None)
-        if code is not Code.STORED:
-            return Masked(listed.account, bare, code, listed_store.reason(self._db, row.n))
-        if listed.hidden:
-            code = Code.GONE if listed.vanished else Code.REVOKED
-            return Masked(listed.account, bare, code, "")
-        decoded = _decoded(bare, row.payload)
-        if decoded is None:  # damaged on disk, too
-            return Masked(listed.account, bare, Code.DROPPED, "")
+        if code is not Code.STORED or listed.hidden:
+            return self._masked(listed, code)
+        decoded = _decoded(row)
+        if decoded is None:  # damaged on disk: the scrubber mends it
+            return Masked(listed.account, _bare(row), Code.DROPPED, "")
         card = self._card(row, decoded)
         if row.n in edits:
             card.edit = self._edit(edits[row.n])
         if row.account not in self._unjudged:
-            self.cards.keep_card(card, self.end)
+            made.append(card)
         return self._judged(card, decoded)
+
+    def _masked(self, listed: Listed, code: Code) -> Masked:
+        """A record whose row does not let it be read."""
+        row = listed.row
+        if code is Code.LEGAL:
+            return Masked(listed.account, None, code, Code.LEGAL.value)
+        bare = _bare(row)
+        if bare is None:
+            return Masked(listed.account, None, Code.DROPPED, "")
+        if code is not Code.STORED:
+            return Masked(listed.account, bare, code, listed_store.reason(self._db, row.n))
+        return Masked(listed.account, bare, Code.GONE if listed.vanished else Code.REVOKED, "")
 
     def _card(self, row: Row, decoded: Decoded) -> Card:
         """What is remembered of a record."""
@@ -236,11 +280,7 @@ class Viewer:
         row = listed.row
         if listed.hidden or read.code_of(row) is not Code.STORED:
             return None
-        if record.record_id(row.header) != row.id:
-            return None
-        header = record.known_header(row.header)
-        bare = Record(row.id, header, row.header, row.signature, None)
-        decoded = _decoded(bare, row.payload)
+        decoded = _decoded(row)
         return self._card(row, decoded) if decoded is not None else None
 
     def _see(self, card: Card) -> Item | Masked | None:
@@ -257,7 +297,9 @@ class Viewer:
             code = Code.HELD if found.verdict is Verdict.HOLD else Code.WITHHELD
             bare = card.record()._replace(payload=None)
             return Masked(card.account, bare, code, found.reason)
-        verdict = max(card.disposition, found.verdict if found is not None else 0)
+        verdict = card.disposition
+        if found is not None and found.verdict > verdict:
+            verdict = found.verdict
         edit = card.edit
         if edit is not None:
             of_edit = self._decision(edit)
@@ -296,15 +338,24 @@ class Viewer:
         return known[links]
 
 
-def _decoded(bare: Record, payload: bytes | None) -> Decoded | None:
+def _decoded(row: Row) -> Decoded | None:
     """The whole record, if the bytes on disk are still those that were signed."""
-    if payload is None:
+    if row.payload is None or record.record_id(row.header) != row.id:
         return None
+    header = record.known_header(row.header)
     try:
-        record.check_payload_fits(bare.header, payload)
+        record.check_payload_fits(header, row.payload)
     except ProtocolError:
         return None
-    return Decoded(bare._replace(payload=payload), record.known_body(payload))
+    found = Record(row.id, header, row.header, row.signature, row.payload)
+    return Decoded(found, record.known_body(row.payload))
+
+
+def _bare(row: Row) -> Record | None:
+    """A record without its payload, if the header is still the one that was signed."""
+    if record.record_id(row.header) != row.id:
+        return None
+    return Record(row.id, record.known_header(row.header), row.header, row.signature, None)
 
 
 @contextmanager

@@ -187,14 +187,19 @@ def merged(
     seek: list[int] = []
     remembered = _next_newest if cursor.newest_first else _next_oldest
     newest = viewer.cards.newest(db, accounts, viewer.end)
+    # What is newest of all stands first, and nearly every page begins there.
+    top = min(cursor.position, viewer.end + 1) if cursor.newest_first else 0
     for account, known in zip(accounts, newest, strict=True):
+        if known and known[0] < top:
+            heap.append((-known[0], account, known, 0))
+            continue
         first = remembered(known, cursor.position, viewer.end)
         if first is None:
             seek.append(account)
         elif first >= 0:
             heap.append((sign * known[first], account, known, first))
     ends = listed.newest_of if cursor.newest_first else listed.oldest_of
-    for position, account in ends(db, seek, cursor.position):
+    for position, account in ends(db, seek, cursor.position) if seek else ():
         heap.append((sign * position, account, (), 0))
     heapq.heapify(heap)
     find = listed.places_by_before if cursor.newest_first else listed.places_by_since

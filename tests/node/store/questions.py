@@ -91,7 +91,7 @@ QUESTIONS: dict[str, Question] = {
     "opinions": lambda db: references.opinions_on(db, [ID], 99),
     "opinions, bounded": lambda db: references.held(db, ID, kinds.REACTION, 99),
     "reactions": lambda db: references.reactions_to(db, ID, kinds.REACTION, 0, 20),
-    "authors": lambda db: references.accounts(db, [1, 2]),
+    "known by number": lambda db: memory.accounts_of(db, [1, 2]),
     "numbers of records": lambda db: references.numbers_by_id(db, [ID, KEY]),
     "unlisted": lambda db: references.unlisted(db, [ID, KEY]),
     "root of": lambda db: references.root_of(db, ID),

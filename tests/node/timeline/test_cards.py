@@ -240,6 +240,68 @@ async def test_an_account_that_is_judged_anew_is_not_remembered(tmp_path: Path) 
         assert await sight.read(shown) == [True]
 
 
+async def test_names_and_counts_come_back_after_an_account_was_judged_anew(tmp_path: Path) -> None:
+    async with running(tmp_path) as node:
+        clock = node.runtime.clock
+        assert isinstance(clock, Clock)
+        network = node.settings.network_bytes
+        ann, bob = (person(network, random.Random(seed), clock) for seed in (3, 4))
+        await join(node, ann)
+        await join(node, bob)
+        life = Life(node, [ann, bob], random.Random(1))
+        post = await life.sent(ann.post("x"))
+        await life.sent(bob.sign(kinds.REACTION, {"emoji": "a", "state": 1}, target=post.id))
+        await life.sent(bob.sign(kinds.PROFILE, {"name": "Bob", "bio": ""}, target=b""))
+        await node.digest.reached(await node.db.read(read.journal_end))
+        sight = Sight(node.db, clock, lambda: node.gate.policy)
+
+        def told(db: sqlite3.Connection, viewer: Viewer) -> tuple[Any, str]:
+            name = faces(db, viewer, [bob.account])[bob.account].card.name
+            return counted(db, viewer)[post.id].reactions, name
+
+        def mark(judged: int) -> Any:
+            def write(db: sqlite3.Connection) -> None:
+                where = "(SELECT n FROM account WHERE id = ?)"
+                db.execute("UPDATE account SET judged = ? WHERE id = ?", (judged, bob.account))
+                sql = f"UPDATE chain SET suspect = ? WHERE account = {where}"
+                db.execute(sql, (1 - judged, bob.account))
+
+            return write
+
+        await node.db.write(mark(0))
+        assert await sight.read(told) == ({}, "")
+        await node.db.write(mark(1))
+        clock.offset_ms += 60_000
+        assert await sight.read(told) == ({"a": 1}, "Bob")
+
+
+async def test_what_lists_hide_until_a_time_counts_again_after_it(tmp_path: Path) -> None:
+    async with running(tmp_path) as node:
+        clock = node.runtime.clock
+        assert isinstance(clock, Clock)
+        network = node.settings.network_bytes
+        ann, bob = (person(network, random.Random(seed), clock) for seed in (3, 4))
+        await join(node, ann)
+        await join(node, bob)
+        life = Life(node, [ann, bob], random.Random(1))
+        post = await life.sent(ann.post("x"))
+        await life.sent(bob.sign(kinds.REACTION, {"emoji": "a", "state": 1}, target=post.id))
+        await life.sent(bob.sign(kinds.PROFILE, {"name": "Bob", "bio": ""}, target=b""))
+        await node.digest.reached(await node.db.read(read.journal_end))
+        until = clock.now_ms() + 30_000
+        entry = ListEntry(Subject.ACCOUNT, bob.account.hex(), Verdict.WITHHOLD, expires_ms=until)
+        node.gate.policy = node.gate.policy.with_entries([entry])
+        sight = Sight(node.db, clock, lambda: node.gate.policy)
+
+        def told(db: sqlite3.Connection, viewer: Viewer) -> tuple[Any, str]:
+            name = faces(db, viewer, [bob.account])[bob.account].card.name
+            return counted(db, viewer)[post.id].reactions, name
+
+        assert await sight.read(told) == ({}, "")
+        clock.offset_ms += 60_000
+        assert await sight.read(told) == ({"a": 1}, "Bob")
+
+
 def test_memory_is_bounded_and_keeps_what_is_used() -> None:
     recent: Recent[int, int] = Recent(100, Lock(), lambda value: value)
     recent.keep(-1, 1)

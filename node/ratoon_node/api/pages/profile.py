@@ -184,7 +184,7 @@ def _fields(about: Mapping[str, Any]) -> Content:
 def _numbers(db: sqlite3.Connection, viewer: Viewer, account: bytes, own: bytes) -> Markup:
     sizes = circles.sizes(db, viewer, account)
     known = viewer.known(account)
-    home = known is not None and own in known.hosts
+    home = known is not None and own in viewer.hosts(known)
     parts = [
         number(sizes.posts, "post", "posts"),
         f"follows {sizes.follows:,}",
