@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
@@ -17,17 +15,9 @@ from ratoon_protocol.identity import IdentityLog, parse_operation
 from ratoon_protocol.kinds import Lane, Scope
 from ratoon_protocol.record import Header
 from ratoon_protocol.status import Status, judge
+from tests.sim import checks_reading as reading
 from tests.sim.machine import Machine
-from tests.sim.network import Network
 from tests.sim.notes import Broken, Notes, Promise
-
-# How often bounds are looked at.
-BOUNDS_LOOK_S = 1
-
-# Tasks of a node with no link: its loops, dials under way, requests of people.
-TASKS_MAX = 40
-# Tasks of one link: its pump, its loops, what it takes in and asks for at once.
-TASKS_PER_LINK_MAX = 24
 
 
 def check_all(
@@ -44,6 +34,28 @@ def check_all(
     _check_thefts(seen, notes)
     _check_erased(left, seen, notes)
     _check_receipts(machines, seen, notes)
+    for machine in left:
+        _check_sound(machine, seen[machine.name])
+        reading.check_hidden(machine, seen[machine.name], blocked.get(machine.name, ()))
+    reading.check_derived(left[-1])
+
+
+def _check_sound(machine: Machine, rows: dict[bytes, Row]) -> None:
+    """What disks changed has been mended or is at least known to be missing."""
+    for id_, stored in rows.items():
+        if not _is_sound(stored):
+            raise Broken(f"{machine.name}: damaged on disk: {_named(id_, stored)}")
+
+
+def _is_sound(stored: Row) -> bool:
+    if record.record_id(stored.header) != stored.id:
+        return False
+    try:
+        if stored.payload is not None:
+            record.check_payload_fits(_header(stored), stored.payload)
+    except ProtocolError:
+        return False
+    return True
 
 
 def _rows(machine: Machine) -> dict[bytes, Row]:
@@ -67,7 +79,7 @@ def _named(id_: bytes, stored: Row | None) -> str:
 # --- equal views ---------------------------------------------------------------------------
 
 
-def difference(machines: Sequence[Machine]) -> str:
+def difference(machines: Sequence[Machine], notes: Notes | None = None) -> str:
     """In what nodes that are up differ, in words; "" when their sets are equal and whole."""
     up = [machine for machine in machines if not machine.destroyed]
     first = up[0].node.sets.state()
@@ -83,7 +95,20 @@ def difference(machines: Sequence[Machine]) -> str:
                 return f"{machine.name} wants bytes: {holds}"
         if machine.peek(read.unjudged):
             return f"{machine.name} is still judging"
-    return _private_difference(up)
+        behind = machine.peek(read.journal_end) - machine.node.digest.position
+        if behind:
+            return f"{machine.name}: the digest is {behind} lines behind"
+    return _private_difference(up) or (_rot(up, notes) if notes is not None else "")
+
+
+def _rot(up: Sequence[Machine], notes: Notes) -> str:
+    """What the scrubber has not found yet."""
+    for machine in up:
+        rows = _rows(machine) if machine.name in notes.rotten else {}
+        for id_ in notes.rotten.get(machine.name, ()):
+            if id_ in rows and not _is_sound(rows[id_]):
+                return f"{machine.name} still has damaged {_named(id_, rows[id_])}"
+    return ""
 
 
 def _private_difference(up: Sequence[Machine]) -> str:
@@ -217,7 +242,9 @@ def _may_lack(name: str, id_: bytes, seen: Mapping[str, dict[bytes, Row]], notes
     if stored is not None and stored.disposition >= Verdict.WITHHOLD:
         return name in notes.blocking
     forgot = name in notes.forgetful or id_ in notes.rotten.get(name, ())
-    return notes.may_lack_bytes(id_) or (forgot and not _somewhere(id_, seen))
+    promise = notes.promises.get(id_)
+    alone = (promise is not None and promise.private) or not _somewhere(id_, seen)
+    return notes.may_lack_bytes(id_) or (forgot and alone)
 
 
 def _somewhere(id_: bytes, seen: Mapping[str, dict[bytes, Row]]) -> bool:
@@ -316,40 +343,3 @@ def _check_receipts(
                 raise Broken(
                     f"{machine.name} counts {names[node]} as holder of {_named(id_, held)}"
                 )
-
-
-# --- bounds --------------------------------------------------------------------------------
-
-
-async def watch_bounds(machines: Sequence[Machine], network: Network) -> None:
-    """Look at what must stay small, again and again."""
-    while True:
-        await asyncio.sleep(BOUNDS_LOOK_S)
-        for machine in machines:
-            if machine.up:
-                check_bounds(machine)
-
-
-def check_bounds(machine: Machine) -> None:
-    """Queues, tables and links of one node are within what it says. Raises `Broken`."""
-    node = machine.node
-    settings = node.settings
-    measured = {
-        "intake": (node.gate._waiting, settings.intake_records_max),
-        "links": (node.hub._links, settings.links_max),
-        "acks of a record": (machine.peek(_most_acks), 16),
-        "tasks": (len(node.runtime.spawner), TASKS_MAX + TASKS_PER_LINK_MAX * node.hub._links),
-        "verified batches": (node.gate._verified.qsize(), 1),
-    }
-    for neighbour in node.hub.neighbours.values():
-        measured["link queue"] = (neighbour.link._queue_bytes, settings.link_queue_bytes_max)
-        measured["requests"] = (len(neighbour.exchange._requests), 64)
-        measured["seen"] = (len(neighbour.exchange.seen), 16_384)
-    for what, (found, most) in measured.items():
-        if found > most:
-            raise Broken(f"{machine.name}: {what}: {found}, at most {most}")
-
-
-def _most_acks(db: sqlite3.Connection) -> int:
-    sql = "SELECT count(*) FROM ack GROUP BY record ORDER BY 1 DESC LIMIT 1"
-    return int((db.execute(sql).fetchone() or (0,))[0])

@@ -1,8 +1,9 @@
 """A node's store on a disk whose power can go: `ratoon_node.store.db.Db` in simulated time.
 
-The functions are production's; each takes a moment before and after, so that others run between a
-commit and its acknowledgement, and between a read and the use of what it found. Writes keep their
-order and reads overtake them, as with one writer's thread and several readers'.
+The functions are production's; each takes a moment, and a write another one behind, so that time
+passes between a commit and its acknowledgement; others run between a read and the use of what it
+found. Writes keep their order and reads overtake them, as with one writer's thread and several
+readers'.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class SimDb:
         """See `Db.read`."""
         await self._moment()
         result = await self._db.read(fn)
-        await self._moment()
+        await asyncio.sleep(0)
         return result
 
     async def checkpoint(self) -> bool:

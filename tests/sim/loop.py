@@ -65,6 +65,7 @@ class SimLoop(asyncio.BaseEventLoop):
 
     # Kept by the base class, which names them in no stub.
     _ready: Any
+    # Timers by time and, at one time, by age: tuples compare in C, handles in Python.
     _scheduled: list[Any]
 
     def __init__(self, seed: int, *, shuffle: bool = True) -> None:
@@ -77,6 +78,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self._thread = threading.get_ident()
         self._made: WeakKeyDictionary[asyncio.Task[Any], None] = WeakKeyDictionary()
         self._made_count = 0
+        self._timers_count = 0
         self._failure: BaseException | None = None
 
     # ----------------------------------------------------------------------------- time
@@ -85,27 +87,38 @@ class SimLoop(asyncio.BaseEventLoop):
         """Seconds since the world began."""
         return self._now_s
 
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """See `asyncio.AbstractEventLoop.call_at`."""
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        self._timers_count += 1
+        heapq.heappush(self._scheduled, (when, self._timers_count, timer))
+        return timer
+
     def _run_once(self) -> None:
         """Everything that is ready, or else the jump to the next timer."""
-        self._forget_cancelled_timers()
+        timers = self._scheduled
+        while timers and timers[0][2]._cancelled:
+            heapq.heappop(timers)
         if not self._ready:
-            if not self._scheduled:
+            if not timers:
                 raise Deadlock(self._waiting())
-            self._now_s = max(self._now_s, self._scheduled[0].when())
+            self._now_s = max(self._now_s, timers[0][0])
             self._moved_at_step = self.steps
-        while self._scheduled and self._scheduled[0].when() <= self._now_s:
-            timer = heapq.heappop(self._scheduled)
-            timer._scheduled = False
-            self._ready.append(timer)
+        while timers and timers[0][0] <= self._now_s:
+            self._ready.append(heapq.heappop(timers)[2])
+        if len(self._ready) == 1:
+            self._step(self._ready.popleft())
+            return
         round_ = list(self._ready)
         self._ready.clear()
         for handle in self._mixed(round_):
             self._step(handle)
-
-    def _forget_cancelled_timers(self) -> None:
-        while self._scheduled and self._scheduled[0].cancelled():
-            timer = heapq.heappop(self._scheduled)
-            timer._scheduled = False
 
     def _mixed(self, round_: list[Any]) -> list[Any]:
         """The same handles, the tasks among them in an order drawn from the seed."""
@@ -118,7 +131,7 @@ class SimLoop(asyncio.BaseEventLoop):
         return round_
 
     def _step(self, handle: Any) -> None:
-        if handle.cancelled():
+        if handle._cancelled:
             return
         self.steps += 1
         if self.steps - self._moved_at_step > STEPS_AT_ONE_TIME_MAX:

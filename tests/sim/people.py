@@ -4,6 +4,7 @@ was promised. Nothing here checks anything.
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -105,6 +106,7 @@ class Person:
         self._follows: dict[bytes, bool] = {}
         self._stolen: list[bytes] = []
         self._robbed = 0
+        self._moving = asyncio.Lock()
         self._profiles: list[bytes] = []
         entropy = rng.randbytes(32)
         self._slot_key = phrase.slot_key(entropy)
@@ -330,6 +332,10 @@ class Person:
 
     async def move(self, homes: list[Machine]) -> None:
         """Live at other homes from now on; the old ones are told if they can be reached."""
+        async with self._moving:  # who moves twice does so one after the other
+            await self._move(homes)
+
+    async def _move(self, homes: list[Machine]) -> None:
         old, self.homes = self.homes, homes
         self._town.trace.say(f"{self.name} moves to {' '.join(home.name for home in homes)}")
         for home in homes:

@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 
 from tests.sim import faults
+from tests.sim.cheaper import cheaper
 from tests.sim.loop import run
 from tests.sim.notes import Broken
 from tests.sim.plan import Outcome, Plan
@@ -86,7 +87,7 @@ def simulate(plan: Plan, folder: Path, listener: Callable[[str], None] | None = 
             raise Broken(f"a node met errors it did not expect:\n{errors[0]}")
         return outcome
 
-    with _listening(errors):
+    with _listening(errors), cheaper():
         try:
             return run(live(), plan.seed)
         except Exception as error:

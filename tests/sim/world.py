@@ -21,7 +21,7 @@ from typing import Any
 from ratoon_node.app import Node
 from ratoon_node.errors import NodeError
 from ratoon_node.policy.lists import ListEntry
-from tests.sim import checks, faults, hostile_checks
+from tests.sim import checks, checks_bounds, faults, hostile_checks
 from tests.sim.hostile import Rogue
 from tests.sim.loop import SimClock, SimLoop
 from tests.sim.machine import Machine, MachineDown, Site
@@ -133,7 +133,7 @@ class World:
         await self._within(self._admit_all(), "nodes do not admit each other")
         for machine in self.machines:
             self._begin(machine.watch(), "world.watch")
-        self._begin(checks.watch_bounds(self.machines, self.network), "world.bounds")
+        self._begin(checks_bounds.watch_links(self.network), "world.bounds")
         people = await self._settle()
         lives = [self._begin(person.live(), "world.person") for person in people]
         lives += [self._begin(person.be_heard(), "world.voice") for person in people]
@@ -373,7 +373,7 @@ class World:
     async def _wait_until_equal(self) -> None:
         began_s = self.loop.time()
         while True:
-            difference = checks.difference(self.machines)
+            difference = checks.difference(self.machines, self.notes)
             if not difference:
                 break
             if self.loop.time() - began_s > QUIET_S_MAX:
