@@ -77,7 +77,8 @@ def read_known(db: sqlite3.Connection) -> Known:
     for stored in read.node_records(db, NODES_ADMITTED_MAX):
         if stored.payload is None:
             continue
-        try:
+        try:  # a flipped bit of the disk may name a field otherwise
+            record.check_payload_fits(record.decode_header(stored.header), stored.payload)
             body = record.decode_payload(stored.payload)
         except ProtocolError:
             continue
