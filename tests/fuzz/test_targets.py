@@ -67,7 +67,7 @@ PLANTED = {
     "codec": (codec, "_check_keys", lambda mapping: None),
     "identity": (identity, "best_child", _last_child),
     "reconcile": (session, "_RESERVE_BYTES", -6000),
-    "sync": (session._Turn, "_write_skip", lambda turn: None),
+    "sync": (session.Turn, "_write_skip", lambda turn: None),
     "noise": (stream, "LENGTH_BYTES", 3),
 }
 

@@ -69,6 +69,45 @@ def test_equal_sets_cost_one_round():
     assert sum(map(len, messages)) < 400
 
 
+def test_a_long_message_is_worked_on_in_slices_while_the_set_changes():
+    """What comes and goes between two slices shifts every position; no difference is lost."""
+    rng = random.Random(4)
+    items, others = made(rng, 40_000, 1000), made(rng, 400, 1000)
+    mine, theirs = Index(items[600:] + others), Index(items)
+    client, server = Reconciler(mine, 60_000), Reconciler(theirs, 60_000)
+    passing = iter(made(rng, 400, 1000))
+    have: set[bytes] = set()
+    need: set[bytes] = set()
+    longest, message = 0, client.initiate()
+    while message is not None:
+        for side, index in ((server, theirs), (client, mine)):
+            turn = side.begin(message)
+            slices = 1
+            while not turn.work():
+                slices += 1
+                item = next(passing)
+                (index.erase if index.insert(*item) and slices % 2 else index.insert)(*item)
+            longest = max(longest, slices)
+            message = bytes(turn.out)
+        step = turn.step()
+        have.update(step.have)
+        need.update(step.need)
+        message = step.reply
+    assert longest >= 8, "one message was worked on in many slices"
+    assert have >= {record_id for _, record_id in others}
+    assert need >= {record_id for _, record_id in items[:600]}
+
+
+def test_a_malformed_end_is_an_error_even_where_the_answer_is_full():
+    server = Reconciler(Index(made(random.Random(5), 60_000, 100_000)), 4096)
+    # 400 fingerprints, each of a second more, that fit nothing.
+    message = b"\x61" + 400 * (bytes([2, 0, 1]) + bytes(16))
+    assert len(server.respond(message)) <= 4096
+    with pytest.raises(SyncError) as error:
+        server.respond(message + b"\x80")
+    assert error.value.code is Code.SYNC_MALFORMED
+
+
 def test_windows_compare_only_what_lies_inside():
     rng = random.Random(2)
     common, old, new = made(rng, 500, 1000), made(rng, 90, 400), made(rng, 90, 600)

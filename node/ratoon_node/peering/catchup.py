@@ -62,7 +62,6 @@ class CatchUp:
         self._exchange = exchange
         self._sets = sets
         self._db = db
-        self._clock = clock
         self._own = own
         #: What the peer admits, as it said last.
         self.nodes: frozenset[bytes] = frozenset(nodes)
@@ -70,7 +69,7 @@ class CatchUp:
         #: Whole comparisons that this side has finished on this link.
         self.runs = 0
         #: What comparisons may cost, in whichever role.
-        self.budget = Budget()
+        self.budget = Budget(clock)
         self._responses: dict[int, asyncio.Queue[Reconcile | None]] = {}
 
     def take(self, frame: Reconcile) -> None:
@@ -156,14 +155,13 @@ class CatchUp:
         fetching: asyncio.Task[None] | None = None
         try:
             while (frame := await responses.get()) is not None:
-                started_ms = self._clock.monotonic_ms()
-                step = reconciler.proceed(frame.message)
+                turn = reconciler.begin(frame.message)
+                await self.budget.work(turn)
+                step = turn.step()
                 need = self._exchange.wants(step.need)
                 idle = 0 if step.need or step.have else idle + 1
                 if idle > IDLE_ROUNDS_MAX:
                     raise SyncError(Code.SYNC_MALFORMED, "rounds without end")
-                now_ms = self._clock.monotonic_ms()
-                await self._clock.sleep_ms(self.budget.spend(now_ms, now_ms - started_ms))
                 # The answer goes first: while the peer works on the next round, records move.
                 if step.reply is None:
                     session.end_reconciliation(number)

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from ratoon_node.runtime import Clock
 from ratoon_protocol.errors import TRANSIENT, Code
 from ratoon_protocol.introduction import Side
+from ratoon_protocol.reconcile import Turn
 
 # Faults on one link that end it: a broken disk has a few, a liar one a record.
 FAULTS_MAX = 32
@@ -99,11 +100,27 @@ def room_for(side: Side, links_max: int) -> int:
 class Budget:
     """Time that comparisons for one peer may take of this node."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._period_ms = 0
         self._spent_ms = 0
 
-    def spend(self, now_ms: int, cost_ms: int) -> int:
+    async def work(self, turn: Turn) -> None:
+        """Do what a message asks for, a slice at a time: in between everybody else has a turn,
+        however many ranges a peer sends. Raises `SyncError`.
+        """
+        done = False
+        while not done:
+            started_ms = self._clock.monotonic_ms()
+            done = turn.work()
+            await self.pay(started_ms)
+
+    async def pay(self, started_ms: int) -> None:
+        """Return once the peer may have more done for it than what was done since then."""
+        now_ms = self._clock.monotonic_ms()
+        await self._clock.sleep_ms(self._spend(now_ms, now_ms - started_ms))
+
+    def _spend(self, now_ms: int, cost_ms: int) -> int:
         """Note work done for the peer; how long it has to wait for more."""
         if now_ms - self._period_ms >= RECONCILE_PERIOD_MS:
             self._period_ms, self._spent_ms = now_ms, 0

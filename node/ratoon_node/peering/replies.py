@@ -100,14 +100,15 @@ class Replies:
             link.session.end_reconciliation(frame.number, Code.NOT_HOME)
             link.flush()
             return
+        budget = neighbour.catchup.budget
+        await budget.pay(started_ms)
         try:
-            answer = Reconciler(window, RECONCILE_FRAME_BYTES_MAX).respond(frame.message)
+            turn = Reconciler(window, RECONCILE_FRAME_BYTES_MAX).begin(frame.message)
+            await budget.work(turn)
         except SyncError as error:
             neighbour.exchange.blame(FAULTS_MAX, error.code)
             return
-        now_ms = self._clock.monotonic_ms()
-        await self._clock.sleep_ms(neighbour.catchup.budget.spend(now_ms, now_ms - started_ms))
-        link.session.proceed(frame._replace(message=answer))
+        link.session.proceed(frame._replace(message=bytes(turn.out)))
         link.flush()
 
     async def _window(self, neighbour: Neighbour, frame: Reconcile) -> Window | None:

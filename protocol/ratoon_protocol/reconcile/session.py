@@ -1,12 +1,14 @@
 """A reconciliation session: client and server side of Negentropy V1.
 
 The client sends `initiate()`, the server answers each message with `respond`, the client goes on
-with `proceed` until it has no reply. Sessions keep no positions between messages, so records may
-be inserted or erased in between: the worst that follows is an id named twice or in vain.
+with `proceed` until it has no reply. `begin` does either a slice at a time, for whoever has other
+things to do. Nothing keeps positions between messages or slices, so records may be inserted or
+erased in between: the worst that follows is an id named twice or in vain.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from ratoon_protocol.errors import Code, SyncError, UsageError
@@ -19,7 +21,7 @@ from ratoon_protocol.reconcile.wire import (
     Mode,
     Range,
     Writer,
-    read_ranges,
+    each_range,
     read_version,
 )
 
@@ -30,6 +32,9 @@ _LISTED_RECORDS_MAX = 2 * _BUCKETS - 1
 _RESERVE_BYTES = 200
 # The same for the count of ranges: a skip, a list, and the closing fingerprint.
 _RESERVE_RANGES = 3
+# A slice of work on a message, in ranges: some 3 ms. So many ids to compare count as one more.
+_SLICE_RANGES = 256
+_IDS_PER_RANGE = 64
 
 
 class Step(NamedTuple):
@@ -70,7 +75,7 @@ class Reconciler:
         if self._initiated:
             raise UsageError("already initiated")
         self._initiated = True
-        turn = self._turn(client=True)
+        turn = self._turn(iter(()))
         turn.split(turn.lower, len(self._window.index), END)
         return bytes(turn.out)
 
@@ -81,59 +86,99 @@ class Reconciler:
         """
         if self._initiated:
             raise UsageError("a client proceeds, it does not respond")
-        if read_version(message) != VERSION_BYTE:
-            return bytes([VERSION_BYTE])
-        turn = self._turn(client=False)
-        turn.answer(read_ranges(message, self._ranges_max))
-        return bytes(turn.out)
+        return bytes(self._whole(message).out)
 
     def proceed(self, message: bytes) -> Step:
         """The client's next step. Raises `SyncError` (`sync_malformed`, `unsupported`)."""
         if not self._initiated:
             raise UsageError("initiate first")
-        if read_version(message) != VERSION_BYTE:
+        return self._whole(message).step()
+
+    def begin(self, message: bytes) -> Turn:
+        """`respond` or `proceed`, whichever is this side's, a slice at a time; raises as they do,
+        here or in `Turn.work`.
+        """
+        if read_version(message) == VERSION_BYTE:
+            return self._turn(each_range(message, self._ranges_max))
+        if self._initiated:
             raise SyncError(Code.UNSUPPORTED, "the server speaks another version")
-        turn = self._turn(client=True)
-        turn.answer(read_ranges(message, self._ranges_max))
-        reply = bytes(turn.out) if turn.out.ranges else None
-        return Step(reply, turn.have, turn.need)
+        return self._turn(iter(()))
 
-    def _turn(self, client: bool) -> _Turn:
-        return _Turn(self._window, client, self._frame_bytes_max, self._ranges_max)
+    def _whole(self, message: bytes) -> Turn:
+        turn = self.begin(message)
+        while not turn.work():
+            pass
+        return turn
+
+    def _turn(self, ranges: Iterator[Range]) -> Turn:
+        return Turn(self._window, self._initiated, self._frame_bytes_max, self._ranges_max, ranges)
 
 
-class _Turn:
-    """The answer to one message, written while walking its ranges in ascending order."""
+class Turn:
+    """The answer to one message, written while walking its ranges in ascending order.
+
+    `out`: as far as it is written; `have` and `need` are a client's, as in `Step`.
+    """
 
     def __init__(
-        self, window: Window, client: bool, frame_bytes_max: int, ranges_max: int | None
+        self,
+        window: Window,
+        client: bool,
+        frame_bytes_max: int,
+        ranges_max: int | None,
+        ranges: Iterator[Range],
     ) -> None:
+        self._window = window
         self._index = window.index
         self._client = client
         self._bytes_max = frame_bytes_max - _RESERVE_BYTES if frame_bytes_max else None
         self._ranges_max = ranges_max
+        self._ranges = ranges
         self._skipped: Bound | None = None
+        self._last: Bound | None = None
+        self._closed = False
         self.lower = window.start()
         self.out = Writer()
         self.have: list[bytes] = []
         self.need: list[bytes] = []
 
-    def answer(self, ranges: list[Range]) -> None:
-        """React to every range, or to as many as fit and close with a fingerprint of the rest."""
-        for received in ranges:
+    def work(self) -> bool:
+        """React to a slice of the ranges; whether that was the last.
+
+        Once the answer is full the rest is only read: what is malformed is an error anywhere.
+        """
+        self.lower = self._window.start()
+        if self._last is not None:
+            self.lower = max(self.lower, self._index.lower_bound(*self._last))
+        left = _SLICE_RANGES
+        for received in self._ranges:
+            if not self._closed:
+                left -= self._take(received) // _IDS_PER_RANGE
+            left -= 1
+            if left <= 0:
+                return False
+        return True
+
+    def step(self) -> Step:
+        """What the client learned, once `work` is done."""
+        return Step(bytes(self.out) if self.out.ranges else None, self.have, self.need)
+
+    def _take(self, received: Range) -> int:
+        """React to a range, or close with a fingerprint of the rest; how many ids it took."""
+        length, count = len(self.out), self.out.ranges
+        lower, upper = self.lower, max(self.lower, self._index.lower_bound(*received.bound))
+        if received.mode == Mode.ID_LIST and not self._client:
+            # This list was already cut to what fits, so it stays when the frame is full.
+            upper = self._list(received.bound, upper, length)
             length, count = len(self.out), self.out.ranges
-            upper = max(self.lower, self._index.lower_bound(*received.bound))
-            if received.mode == Mode.ID_LIST and not self._client:
-                # This list was already cut to what fits, so it stays when the frame is full.
-                upper = self._list(received.bound, upper, length)
-                length, count = len(self.out), self.out.ranges
-            else:
-                self._react(received, upper)
-            if self._full():
-                rest = self._index.fingerprint(upper, len(self._index))
-                self.out.close_at(length, count, rest)
-                return
-            self.lower = upper
+        else:
+            self._react(received, upper)
+        if self._full():
+            rest = self._index.fingerprint(upper, len(self._index))
+            self.out.close_at(length, count, rest)
+            self._closed = True
+        self.lower, self._last = upper, received.bound
+        return upper - lower if received.mode == Mode.ID_LIST else 0
 
     def _react(self, received: Range, upper: int) -> None:
         if received.mode == Mode.FINGERPRINT:

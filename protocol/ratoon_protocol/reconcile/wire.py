@@ -11,6 +11,7 @@ A range begins where the one before it ended; what no range covers is skipped.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -71,13 +72,18 @@ def read_ranges(message: bytes, ranges_max: int | None) -> list[Range]:
     Nothing is allocated that the message does not already hold. Bounds may repeat (the reference
     closes a full message with a second bound at infinity) but never descend.
     """
+    return list(each_range(message, ranges_max))
+
+
+def each_range(message: bytes, ranges_max: int | None) -> Iterator[Range]:
+    """As `read_ranges`, one after the other; what is wrong is raised where it stands."""
     reader = _Reader(message)
-    ranges: list[Range] = []
+    count = 0
     while reader.offset < len(message):
-        if len(ranges) == ranges_max:
+        if count == ranges_max:
             raise malformed("too many ranges")
-        ranges.append(reader.read_range())
-    return ranges
+        count += 1
+        yield reader.read_range()
 
 
 class _Reader:
