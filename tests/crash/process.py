@@ -31,7 +31,7 @@ class Program:
         self._home = disk.at if disk is not None else folder.parent
         self._mounts = disk.mounts if disk is not None else 0
         self._nursery = nursery
-        self._args = args
+        self.args: Sequence[str] = args
         self._child: Child | None = None
         self._drain: asyncio.Task[None] | None = None
         self._port: asyncio.Future[int] | None = None
@@ -72,7 +72,7 @@ class Program:
 
     async def launch(self, shims: Shims = AS_IT_IS) -> None:
         """Start it, and wait for nothing."""
-        args = ["run", "--port", "0", "--registration", "open", *self._args]
+        args = ["run", "--port", "0", "--registration", "open", *self.args]
         shims = replace(shims, mounts=self._mounts)
         self._child = await self._nursery.launch(args, self.env, shims)
         self._port = asyncio.get_running_loop().create_future()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import signal
 from pathlib import Path
 
 import pytest
 
+from ratoon_protocol.statement import SignIn, sign_in
 from tests.crash.nursery import Nursery
+from tests.crash.people import NETWORK
 from tests.crash.shims import MovedClock, Shims
 from tests.crash.town import Town, until
 
@@ -34,6 +37,7 @@ async def test_a_clock_that_jumps_under_load_loses_nothing_and_stops_nothing(
         await town.start(Shims(clock=str(clock.path)))
         for writer in town.writers:
             writer.later = REFUSED
+        token = await signed_in(town)
         await town.load()
         await town.until_all(lambda writer: writer.taken)
         clock.move(jump)
@@ -43,7 +47,11 @@ async def test_a_clock_that_jumps_under_load_loses_nothing_and_stops_nothing(
         else:
             await town.until_all(lambda writer: writer.refused)
         await until(lambda: _answers(town))
+        await signed_in(town)  # whose challenge and session are of this moment
         clock.move(0)
+        if abs(jump) <= DAY_SECONDS:  # a longer one ends sessions, as time does
+            assert await is_signed_in(town, token)
+        await signed_in(town)
         await town.until_all(lambda writer: writer.taken)
         await town.kill()
         town.check_left()
@@ -52,6 +60,33 @@ async def test_a_clock_that_jumps_under_load_loses_nothing_and_stops_nothing(
         assert await town.program.end(signal.SIGTERM) == 0
     lines = bytes(town.program.output).decode()
     assert not re.search("Traceback|task_crashed|request_failed|digest_skipped", lines), lines
+
+
+async def signed_in(town: Town) -> str:
+    """A new session of somebody; its token."""
+    url, who = town.program.url, town.writers[0].account
+    form = {"account": who.account.hex()}
+    async with town.http.post(url + "/v1/session/challenge", json=form) as response:
+        found = await response.json()
+    said = SignIn(
+        who.account,
+        bytes.fromhex(found["audience"]),
+        url,
+        bytes.fromhex(found["nonce"]),
+        found["expires_ms"],
+    )
+    statement = base64.b64encode(sign_in(NETWORK, said, who.author.key)).decode()
+    async with town.http.post(url + "/v1/session", json={"statement": statement}) as response:
+        answer = await response.json()
+        assert response.status == 201, answer
+    return str(answer["token"])
+
+
+async def is_signed_in(town: Town, token: str) -> bool:
+    """Whether the token still speaks for somebody."""
+    headers = {"Authorization": f"Bearer {token}"}
+    async with town.http.get(town.program.url + "/v1/session", headers=headers) as response:
+        return response.status == 200
 
 
 async def _answers(town: Town) -> bool:
