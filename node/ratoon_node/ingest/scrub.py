@@ -90,6 +90,15 @@ def _payload_is_sound(stored: Row) -> bool:
     return True
 
 
+def damaged_operations(db: sqlite3.Connection, account: bytes) -> list[int]:
+    """Numbers of the identity records of an account that the disk has changed."""
+    return [
+        stored.n
+        for stored in read.identity_records(db, account)
+        if not (_header_is_sound(stored) and _payload_is_sound(stored))
+    ]
+
+
 class Scrub:
     """Walks the store round after round."""
 

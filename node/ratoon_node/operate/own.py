@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ratoon_node.errors import NodeError
 from ratoon_node.ingest.gate import Gate
+from ratoon_node.ingest.scrub import damaged_operations
 from ratoon_node.ingest.submission import Origin, Way
 from ratoon_node.runtime import Clock
 from ratoon_node.store import read
@@ -165,16 +166,31 @@ class OwnAccount:
         self._clock = clock
         self._rng = rng
         self._author: Author | None = None
+        self._description: Description | None = None
         self._turn = asyncio.Lock()
         self._wishes: list[_Wish] = []
 
     async def start(self) -> None:
-        """Store the genesis if it is new, and go on where the chains in the store end."""
+        """Store the genesis if it is new, and go on where the chains in the store end.
+
+        What the disk has changed of the own operations goes first: nothing could be signed, or
+        linked, and the scrubber, which comes to them in time, begins only once a node has started.
+        """
+        for number in await self._db.read(lambda db: damaged_operations(db, self.account)):
+            await self._gate.scrub.step(number - 1)
         await self._gate.submit([self._keys.genesis], SELF)
         await self._restore()
 
+    async def say_again(self) -> None:
+        """The store lost who this node is: say it again from the key file."""
+        await self.start()
+        if self._description is not None:
+            await self.describe(self._description)
+
     async def describe(self, description: Description) -> None:
         """Say what the node is, if that is not what its record says already."""
+
+        self._description = description
 
         def said(db: sqlite3.Connection) -> Body:
             row = read.account(db, self.account)

@@ -249,6 +249,9 @@ class Hub:
             identity, node = await self._db.read(partial(read.introduction, account=account))
         except sqlite3.Error as error:
             raise NodeError(Code.BUSY, detail=str(error)) from error
+        if not identity or not node:  # the disk had changed them, and the scrubber took them away
+            await self._own.say_again()
+            raise NodeError(Code.BUSY, detail="own records were damaged")
         own = Own(account, identity, node, self._own.device)
         ephemeral = self._rng.randbytes(32)
         now_ms = self._clock.monotonic_ms()

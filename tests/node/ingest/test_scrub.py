@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from ratoon_node.app import Node
+from ratoon_node.errors import NodeError
 from ratoon_node.ingest.scrub import read_slice
 from ratoon_node.ingest.submission import Origin, Way
 from ratoon_node.store import read
-from ratoon_protocol.record import Record
+from ratoon_protocol.introduction import Side
+from ratoon_protocol.record import Record, decode_record
 from tests.node.ingest.replay import LINK, offer
 from tests.node.world import Clock, join, person, running
 
@@ -89,6 +91,41 @@ async def test_a_damaged_header_goes_and_comes_back_whole(tmp_path: Path, part: 
         row = await node.db.read(lambda db: read.by_id(db, one.id))
         assert row is not None
         assert (row.header, row.signature, row.payload) == one[2:]
+
+
+async def who_it_is(node: Node) -> tuple[int, bool]:
+    """How many operations of its own a node has, and whether it has a node record."""
+    identity, record = await node.db.read(
+        lambda db: read.introduction(db, node.own.account),
+    )
+    return len(identity), bool(record)
+
+
+async def test_a_node_whose_own_identity_is_damaged_starts_all_the_same(tmp_path: Path) -> None:
+    async with running(tmp_path) as node:
+        genesis = await node.db.read(lambda db: read.identity_records(db, node.own.account)[0])
+    flip(tmp_path / "ratoon.sqlite", genesis.header[100:], random.Random(1))
+    async with running(tmp_path) as node:
+        assert await who_it_is(node) == (1, True)
+
+
+@pytest.mark.parametrize("what", ["genesis", "node record"])
+async def test_a_node_that_lost_who_it_is_says_it_again(tmp_path: Path, what: str) -> None:
+    async with running(tmp_path) as node:
+        own = node.own.account
+        identity, record = await node.db.read(lambda db: read.introduction(db, own))
+        found = decode_record(identity[0] if what == "genesis" else record)
+        await node.db.write(
+            lambda db: db.execute(
+                "UPDATE record SET header = ? WHERE id = ?",
+                (found.header_bytes[:-1] + b"?", found.id),
+            )
+        )
+        await whole_round(node)
+        assert await who_it_is(node) != (1, True)
+        with pytest.raises(NodeError, match="busy"):
+            await node.hub._session(Side.DIALER, None)
+        assert await who_it_is(node) == (1, True)
 
 
 @pytest.mark.parametrize("seed", range(3))
