@@ -189,7 +189,6 @@ class OwnAccount:
 
     async def describe(self, description: Description) -> None:
         """Say what the node is, if that is not what its record says already."""
-
         self._description = description
 
         def said(db: sqlite3.Connection) -> Body:
