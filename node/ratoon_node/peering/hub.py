@@ -457,8 +457,9 @@ class Hub:
             commit = await changes.next()
             try:
                 await self._tell(commit)
-            except sqlite3.Error as error:  # comparing brings what was not told
-                log.error("gossip_fails", error=repr(error))
+            except Exception as error:  # whatever it was: comparing brings what was not told
+                bug = not isinstance(error, sqlite3.Error)
+                log.error("gossip_fails", error=repr(error), exc_info=bug)
                 self._all_behind()
 
     async def _tell(self, commit: Committed | None) -> None:
