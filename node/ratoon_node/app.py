@@ -15,6 +15,7 @@ from ratoon_node.ingest.gate import Gate, GateLimits
 from ratoon_node.ingest.ledger import Ledger
 from ratoon_node.ingest.registry import Registry
 from ratoon_node.ingest.sessions import ReadMarks, Sessions
+from ratoon_node.ingest.verifier import ProcessVerifier, ThreadVerifier, Verifier
 from ratoon_node.operate.own import Description, Keys, OwnAccount
 from ratoon_node.peering.dialer import Dialer
 from ratoon_node.peering.hub import Hub, HubLimits
@@ -120,6 +121,7 @@ class Node:
         if not self.stopping:  # whoever said so has said goodbye
             await self.hub.close()
         await self.runtime.spawner.cancel_all()
+        await self.gate.close()
         await self.transport.close()
         await self.names.close()
         await self.runtime.close()
@@ -187,12 +189,13 @@ def _gate(
     policy: Policy,
     fanout: Fanout,
     metrics: Metrics,
+    verifier: Verifier | None,
 ) -> Gate:
     return Gate(
         db=db,
         clock=runtime.clock,
         spawn=runtime.spawn,
-        signatures=runtime.signatures,
+        verifier=verifier or ThreadVerifier(runtime.signatures, settings.signature_threads),
         network=settings.network_bytes,
         node=keys.account,
         policy=policy,
@@ -200,6 +203,20 @@ def _gate(
         metrics=metrics,
         limits=GateLimits.of(settings),
     )
+
+
+def _receipts(
+    settings: Settings, runtime: Runtime, db: Db, node: bytes, ledger: Ledger, roster: Roster
+) -> Receipts:
+    place = Place(settings.provider, settings.country)
+    return Receipts(node, place, db, ledger, roster, runtime.clock, runtime.spawn)
+
+
+def verifier_of(settings: Settings, runtime: Runtime) -> Verifier:
+    """Who checks signatures, as the operator set it."""
+    threads = ThreadVerifier(runtime.signatures, settings.signature_threads)
+    count = settings.signature_processes
+    return ProcessVerifier(count, threads, runtime.clock) if count else threads
 
 
 def assemble(
@@ -210,20 +227,19 @@ def assemble(
     policy: Policy,
     transport: Transport,
     lookup: Lookup | None = None,
+    verifier: Verifier | None = None,
 ) -> Node:
-    """Wire a node on an open store. Without a `lookup` no domain is asked about names."""
+    """Wire a node on an open store; `lookup` asks domains about names, `verifier` checks records."""
     clock, spawn, rng = runtime.clock, runtime.spawn, runtime.random
-    metrics = _metrics(runtime)
-    fanout = Fanout()
-    gate = _gate(settings, runtime, db, keys, policy, fanout, metrics)
+    metrics, fanout = _metrics(runtime), Fanout()
+    gate = _gate(settings, runtime, db, keys, policy, fanout, metrics, verifier)
     ledger = Ledger(db, gate, clock)
     registry = Registry(db, clock, keys.account, settings.name_domain)
     sessions = _sessions(settings, runtime, db, keys.account, gate)
     own = OwnAccount(keys, gate, db, clock, rng)
     roster = Roster(keys.account, db, gate, ledger, fanout, clock, spawn)
     sets = Sets(db, fanout, spawn)
-    place = Place(settings.provider, settings.country)
-    receipts = Receipts(keys.account, place, db, ledger, roster, clock, spawn)
+    receipts = _receipts(settings, runtime, db, keys.account, ledger, roster)
     hub = Hub(
         own=own,
         db=db,

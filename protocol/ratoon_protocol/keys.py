@@ -17,7 +17,6 @@ by batch or cofactored verification: they accept signatures that the others refu
 Sources: RFC 8032; RFC 7748; "Taming the many EdDSAs" (Chalkias, Garillot, Nikolaenko, 2020).
 """
 
-from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final, Self
 
@@ -166,22 +165,6 @@ def verify(key: bytes, signature: bytes, message: bytes) -> None:
         crypto_sign_open(signature + message, key)
     except BadSignatureError:
         raise SignatureError(Code.BAD_SIGNATURE, "signature does not fit") from None
-
-
-def verify_many(items: Iterable[tuple[bytes, bytes, bytes]]) -> list[Code | None]:
-    """`verify` for (key, signature, message) one by one: None where good, else the code.
-
-    For one call in a worker thread a batch. Not batch verification: see the module's first lines.
-    """
-    verdicts: list[Code | None] = []
-    for key, signature, message in items:
-        try:
-            verify(key, signature, message)
-        except SignatureError as error:
-            verdicts.append(error.code)
-        else:
-            verdicts.append(None)
-    return verdicts
 
 
 class SigningKey:

@@ -26,7 +26,7 @@ from aiohttp import web
 
 from ratoon_node.api.route import link_route
 from ratoon_node.api.server import make_app, make_runner
-from ratoon_node.app import Node, assemble
+from ratoon_node.app import Node, assemble, verifier_of
 from ratoon_node.config import Settings
 from ratoon_node.ingest.submission import Origin, Way
 from ratoon_node.operate.folder import KEYS, STORE
@@ -79,7 +79,8 @@ async def _serving(folder: Path, now_ms: int | None) -> AsyncIterator[tuple[Node
     db = await AioDb.open(folder / STORE, settings.readers)
     transport = SocketTransport(private=True)
     keys = _keys(folder, settings)
-    node = assemble(settings, runtime, db, keys, Policy.parse(b""), transport)
+    verifier = verifier_of(settings, runtime)
+    node = assemble(settings, runtime, db, keys, Policy.parse(b""), transport, verifier=verifier)
 
     async def link(request: web.Request) -> web.WebSocketResponse:
         response, wire = await accept(request)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ratoon_protocol import keys, record
-from ratoon_protocol.errors import Code, SignatureError, UsageError
+from ratoon_protocol.errors import SignatureError, UsageError
 from tests.protocol import curve
 from tests.protocol.vectors_keys import VECTORS, signatures, spelled
 
@@ -77,12 +77,6 @@ def test_torsion_is_accepted_only_where_it_cancels():
     accepted = [case for case in mixes if case["expect"] == "ok"]
     assert len(mixes) == 128
     assert 2 < len(accepted) < 64  # none but (0, 0) if torsion were refused, all if cofactored
-
-
-def test_verify_many_gives_one_verdict_an_item():
-    expected = [None if case["expect"] == "ok" else Code(case["expect"]) for case in CASES]
-    assert keys.verify_many([parts(case) for case in CASES]) == expected
-    assert keys.verify_many([]) == []
 
 
 def test_new_keys_get_their_verdict():

@@ -9,6 +9,7 @@ import os
 import secrets
 import signal
 import socket
+import sqlite3
 import sys
 from collections.abc import Callable
 
@@ -17,7 +18,7 @@ from aiohttp import WSCloseCode, web
 from ratoon_node.api.reload import Reloader, parse_file
 from ratoon_node.api.route import Route, link_route
 from ratoon_node.api.server import RELOADER, make_app, make_runner
-from ratoon_node.app import Node, assemble
+from ratoon_node.app import Node, assemble, verifier_of
 from ratoon_node.cli.flags import folder_flag, folder_variable
 from ratoon_node.cli.say import called, fail, terminal, words_grid
 from ratoon_node.config import Config, Settings
@@ -151,9 +152,16 @@ async def open_node(settings: Settings, folder: Folder, keys: Keys) -> Node:
     runtime = system_runtime(signature_threads=settings.signature_threads)
     transport = SocketTransport(settings.accept_private_addresses)
     lookup = DomainLookup(settings.accept_private_addresses)
-    db = await AioDb.open(folder.store, settings.readers)
     try:
-        return assemble(settings, runtime, db, keys, policy, transport, lookup)
+        db = await AioDb.open(folder.store, settings.readers)
+    except sqlite3.OperationalError as error:
+        fail(
+            f"the database {folder.store} cannot be used: {error}. If its disk is full, make room;"
+            " if not, see who owns it and whether the disk is sound."
+        )
+    try:
+        verifier = verifier_of(settings, runtime)
+        return assemble(settings, runtime, db, keys, policy, transport, lookup, verifier)
     except BaseException:
         await db.close()  # its threads would keep the process alive
         raise

@@ -29,15 +29,16 @@ from ratoon_node.ingest.submission import (
     Candidate,
     Origin,
     Outcome,
+    Parts,
+    Question,
     Submission,
-    read_all,
-    signed,
+    accept,
     size_of,
 )
 from ratoon_node.ingest.verifier import Verifier
 from ratoon_node.policy.admission import Admission
 from ratoon_node.policy.engine import Policy
-from ratoon_node.runtime import Clock, Executor, Spawn
+from ratoon_node.runtime import Clock, Spawn
 from ratoon_node.store import read
 from ratoon_node.store.db import Db
 from ratoon_node.store.failing import Outage
@@ -104,7 +105,6 @@ class Gate:
         db: Db,
         clock: Clock,
         spawn: Spawn,
-        workers: Executor,
         verifier: Verifier,
         network: bytes,
         node: bytes,
@@ -116,7 +116,6 @@ class Gate:
         self._db = db
         self._clock = clock
         self._spawn = spawn
-        self._workers = workers
         self._verifier = verifier
         self._network = network
         self._node = node
@@ -154,6 +153,10 @@ class Gate:
         self._spawn(self._watch_graces(), "gate.graces")
         self._spawn(self.scrub.run(), "gate.scrub")
         self._spawn(self.retention.run(), "gate.retention")
+
+    async def close(self) -> None:
+        """End what checks signatures, after all tasks have ended."""
+        await self._verifier.close()
 
     # --- in ------------------------------------------------------------------------------
 
@@ -215,34 +218,33 @@ class Gate:
         return taken
 
     async def _verify(self, batches: list[_Batch]) -> _Verified:
-        """Decode, look the ids up, and check the signatures of what is new."""
+        """Look up what a link said it is, and have the rest done where signatures are checked."""
         flat = [(item, batch.origin) for batch in batches for item in batch.items]
-        now_ms = self._clock.now_ms()
-        items = await self._workers.run(read_all, flat, self._network, now_ms)
-        ids = [item.record.id for item in items if type(item) is Candidate]
+        known = await self._known([item.id for item, _ in flat if isinstance(item, Parts)])
+        asked = [
+            Question(item, origin.strict, isinstance(item, Parts) and item.id in known)
+            for item, origin in flat
+        ]
+        started = self._clock.monotonic_ms()
+        found = await self._verifier.examine(asked, self._network, self._clock.now_ms())
+        self._metrics.ingest_check_seconds.observe((self._clock.monotonic_ms() - started) / 1000)
+        items = [
+            accept(item, origin, finding)
+            for (item, origin), finding in zip(flat, found, strict=True)
+        ]
+        return _Verified(batches, items, known)
+
+    async def _known(self, ids: Sequence[bytes]) -> frozenset[bytes]:
+        """Those of `ids` whose header is here; none where the store cannot say."""
+        if not any(ids):
+            return frozenset()
         try:
-            known = await self._db.read(lambda db: read.known(db, ids))
+            known = frozenset(await self._db.read(lambda db: read.known(db, ids)))
         except sqlite3.Error as error:
             self._no_read.failed(error)
-            return _Verified(batches, [_busy(item) for item in items], frozenset())
+            return frozenset()
         self._no_read.over()
-        fresh = [
-            (place, item)
-            for place, item in enumerate(items)
-            if type(item) is Candidate and item.record.id not in known
-        ]
-        for place, code in await self._check(fresh):
-            items[place] = Outcome(_id(items[place]), code, peer_fault=True)
-        return _Verified(batches, items, frozenset(known))
-
-    async def _check(self, fresh: Sequence[tuple[int, Candidate]]) -> list[tuple[int, Code]]:
-        """The places of those whose signature does not verify, and why."""
-        started = self._clock.monotonic_ms()
-        codes = await self._verifier.check([signed(item) for _, item in fresh])
-        self._metrics.ingest_check_seconds.observe((self._clock.monotonic_ms() - started) / 1000)
-        return [
-            (place, code) for (place, _), code in zip(fresh, codes, strict=True) if code is not None
-        ]
+        return known
 
     async def _write_batches(self) -> None:
         batches: list[_Batch] = []

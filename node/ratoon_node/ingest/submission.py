@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from ratoon_protocol import bodies, kinds, record
-from ratoon_protocol.errors import Code, DecodeError, ProtocolError, RecordError
+from ratoon_protocol import bodies, codec, keys, kinds, record
+from ratoon_protocol.errors import Code, DecodeError, ProtocolError, RecordError, SignatureError
 from ratoon_protocol.record import Body, Record
 
 
@@ -20,7 +20,6 @@ class Way(StrEnum):
     BUNDLE = "bundle"
 
 
-#: Somebody here asks to publish it: it is stored as it should be, or not at all.
 _STRICT = (Way.API, Way.SELF)
 
 
@@ -29,6 +28,11 @@ class Origin(NamedTuple):
 
     way: Way
     peer: bytes | None = None
+
+    @property
+    def strict(self) -> bool:
+        """Somebody here asks to publish it: it is stored as it should be, or not at all."""
+        return self.way in _STRICT
 
 
 class Parts(NamedTuple):
@@ -78,38 +82,97 @@ class Candidate(NamedTuple):
 
     @property
     def strict(self) -> bool:
-        """Whether it came as `_STRICT` says."""
-        return self.origin.way in _STRICT
+        """See `Origin.strict`."""
+        return self.origin.strict
 
 
-def read(item: Submission, origin: Origin, network: bytes, now_ms: int) -> Candidate:
-    """Decode one submission and check what needs neither key nor store.
-
-    Raises `ProtocolError`. From people here the record must be whole and right; from a link or a
-    bundle (R-89) a payload that does not fit is the sender's fault and one that is no valid body
-    the author's, and the header counts all the same.
+class Finding(NamedTuple):
+    """What was found of one submission without a store: plain values, for it comes from a process
+    that checks. `code` None: it decodes and is signed. `id` stands where an `Outcome` has one.
     """
-    strict = origin.way in _STRICT
-    peer_fault = False
-    parts = item if isinstance(item, Parts) else record.parts_in(item)
-    header_bytes, signature, payload = parts[:3]
-    known = item.id if isinstance(item, Parts) else b""
+
+    code: Code | None = None
+    detail: str = ""
+    id: bytes | None = None
+    #: See `Candidate`.
+    invalid: Code | None = None
+    #: The sender sent what the author never signed.
+    peer_fault: bool = False
+
+
+#: Nothing is wrong with it.
+GOOD = Finding()
+
+
+class Question(NamedTuple):
+    """A submission to look at. `known`: its header is here, so its signature is not checked."""
+
+    item: Submission
+    strict: bool
+    known: bool
+
+
+def examine(asked: Question, network: bytes, now_ms: int) -> Finding:
+    """Decode one submission and check all that needs no store, its signature last.
+
+    From people here the record must be whole and right; from a link a payload that does not fit
+    is the peer's fault and one that is no valid body the author's, and the header counts all
+    the same.
+    """
     try:
-        found = record.assemble(header_bytes, signature, payload, known)
+        found, peer_fault = _read(asked.item)
+        record.check_network(found.header, network)
+        record.check_time(found.header, now_ms)
+        if asked.strict and found.payload is None:
+            raise DecodeError(Code.EMPTY, "payload")
+        invalid = read_body(found)[1]
+        if invalid is not None and asked.strict:
+            raise DecodeError(invalid, f"body of {kinds.name(found.header.kind)}")
+    except ProtocolError as error:
+        return Finding(error.code, error.detail, _id_of(asked.item) if asked.strict else None)
+    if not asked.known:
+        message = record.signed_message(found.header_bytes)
+        try:
+            keys.verify(found.header.key, found.signature, message)
+        except SignatureError as error:
+            return Finding(error.code, id=found.id, peer_fault=True)
+    return Finding(None, "", None, invalid, peer_fault) if invalid or peer_fault else GOOD
+
+
+def _read(item: Submission) -> tuple[Record, bool]:
+    """The record, and whether its payload was left out because it is not the one signed for."""
+    if not isinstance(item, Parts):
+        return record.decode_record(item), False
+    try:
+        return record.assemble(item.header, item.signature, item.payload, item.id), False
     except RecordError as error:
-        if strict or error.code is not Code.PAYLOAD_MISMATCH:
+        if error.code is not Code.PAYLOAD_MISMATCH:
             raise
-        peer_fault = True
-        found = record.assemble(header_bytes, signature, None, known)
-    header = found.header
-    record.check_network(header, network)
-    record.check_time(header, now_ms)
-    if strict and found.payload is None:
-        raise DecodeError(Code.EMPTY, "payload")
-    body, invalid = read_body(found)
-    if invalid is not None and strict:
-        raise DecodeError(invalid, f"body of {kinds.name(header.kind)}")
-    return Candidate(found, origin, body, invalid, peer_fault)
+    return record.assemble(item.header, item.signature, None, item.id), True
+
+
+def accept(item: Submission, origin: Origin, finding: Finding) -> Candidate | Outcome:
+    """A submission as what `examine` found it to be; its bytes are not looked at again."""
+    if finding.code is not None:
+        return Outcome(finding.id, finding.code, finding.detail, finding.peer_fault)
+    id_ = b""
+    if isinstance(item, Parts):
+        header_bytes, signature, payload, _, id_ = item
+        if finding.peer_fault:
+            payload = None
+    else:
+        header_bytes, signature, payload = codec.decode_known(item)
+    header = record.known_header(header_bytes)
+    id_ = id_ or record.record_id(header_bytes)
+    found = Record(id_, header, header_bytes, signature, payload)
+    readable = payload is not None and finding.invalid is None
+    body = record.known_body(payload) if readable and payload is not None else None
+    return Candidate(found, origin, body, finding.invalid, finding.peer_fault)
+
+
+def examine_all(asked: Sequence[Question], network: bytes, now_ms: int) -> list[Finding]:
+    """Each of them. For a thread or a process of its own."""
+    return [examine(one, network, now_ms) for one in asked]
 
 
 def read_body(found: Record) -> tuple[Body | None, Code | None]:
@@ -124,20 +187,6 @@ def read_body(found: Record) -> tuple[Body | None, Code | None]:
     return body, None
 
 
-def read_all(
-    items: Sequence[tuple[Submission, Origin]], network: bytes, now_ms: int
-) -> list[Candidate | Outcome]:
-    """Each submission as a candidate, or the refusal it gets. Runs in a worker thread."""
-    found: list[Candidate | Outcome] = []
-    for item, origin in items:
-        try:
-            found.append(read(item, origin, network, now_ms))
-        except ProtocolError as error:
-            id_ = _id_of(item) if origin.way in _STRICT else None
-            found.append(Outcome(id_, error.code, error.detail))
-    return found
-
-
 def _id_of(item: Submission) -> bytes | None:
     """The id of what was refused, if its header can be read: who published it knows it by that."""
     try:
@@ -146,9 +195,3 @@ def _id_of(item: Submission) -> bytes | None:
     except ProtocolError:
         return None
     return record.record_id(header)
-
-
-def signed(item: Candidate) -> tuple[bytes, bytes, bytes]:
-    """(key, signature, message) of a candidate, for whoever checks it."""
-    found = item.record
-    return found.header.key, found.signature, record.signed_message(found.header_bytes)

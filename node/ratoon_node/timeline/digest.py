@@ -31,16 +31,11 @@ from ratoon_protocol import compose, kinds, record
 from ratoon_protocol.errors import ProtocolError
 from ratoon_protocol.record import Body
 
-# Journal lines of one transaction while somebody publishes: about 10 ms of the writer, which
-# publishing waits for; and the pause after each, in which it goes first.
-SLICE_LINES = 100
-PAUSE_MS = 10
-# While somebody publishes it takes a fifth of the time: a flood is first stored, then derived from.
-PAUSES_A_SLICE = 4
-# Lines of one transaction while nobody does, without pauses: who comes then waits 50 ms once.
-QUIET_SLICE_LINES = 500
-# Nobody publishes if nothing was committed for so long.
-QUIET_MS = 1000
+#: Journal lines of one transaction: some 25 ms of the writer, which publishing waits for.
+SLICE_LINES = 500
+# And where more comes in than that between two of them: as many as the gate commits at once, or it
+# would fall behind the gate for as long as a flood lasts.
+FLOOD_SLICE_LINES = 1000
 # What comes within this time is one slice.
 GATHER_MS = 100
 # After the disk refused.
@@ -119,8 +114,8 @@ class Digest:
         self._commits = fanout.subscribe()
         self._moved = asyncio.Event()
         self._outage = Outage("digest_waits")
-        #: When something was last committed, by the monotonic clock.
-        self._busy_ms = -QUIET_MS
+        #: The journal's end when the last slice was taken.
+        self._end = 0
         #: Held by whoever needs the derived tables to stay as they are for a moment.
         self.still = asyncio.Lock()
         #: Called after each slice that is on disk.
@@ -142,23 +137,21 @@ class Digest:
     async def _run(self) -> None:
         """Follow the journal for ever; what was missed is read from it like everything else."""
         while True:
-            began_ms = self._clock.monotonic_ms()
-            most = QUIET_SLICE_LINES if self._quiet() else SLICE_LINES
-            if await self._advance(most) or await self._sweep():
-                took_ms = self._clock.monotonic_ms() - began_ms
-                pause_ms = max(PAUSE_MS, PAUSES_A_SLICE * took_ms)
-                await self._clock.sleep_ms(0 if self._quiet() else pause_ms)
+            self._commits.drop()  # the journal has it
+            if await self._advance(await self._lines()) or await self._sweep():
+                await self._clock.sleep_ms(0)
             else:
                 await self._commits.next()
                 await self._clock.sleep_ms(GATHER_MS)
 
-    def _quiet(self) -> bool:
-        """Whether nobody publishes. What waits is forgotten: the journal has it."""
-        now_ms = self._clock.monotonic_ms()
-        if not self._commits.idle:
-            self._busy_ms = now_ms
-            self._commits.drop()
-        return now_ms - self._busy_ms >= QUIET_MS
+    async def _lines(self) -> int:
+        """How many lines the next slice may have."""
+        try:
+            end = await self._db.read(read.journal_end)
+        except sqlite3.Error:
+            return SLICE_LINES  # taking them will find the same, and say so
+        arrived, self._end = end - self._end, end
+        return FLOOD_SLICE_LINES if arrived > SLICE_LINES else SLICE_LINES
 
     async def _advance(self, most: int) -> bool:
         """Whether there is more to take at once. No record and no full disk stops the digest."""

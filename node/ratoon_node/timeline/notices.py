@@ -18,7 +18,7 @@ from ratoon_node.store import digested, notices
 from ratoon_node.store.db import Db
 from ratoon_node.store.notices import Notice, Place, Told
 from ratoon_node.store.rows import Row
-from ratoon_node.timeline.digest import QUIET_SLICE_LINES, Seen, body_of, kept
+from ratoon_node.timeline.digest import FLOOD_SLICE_LINES, Seen, body_of, kept
 from ratoon_protocol import kinds
 from ratoon_protocol.bodies import FACET_MENTION
 from ratoon_protocol.record import Body
@@ -188,7 +188,7 @@ def _early(db: sqlite3.Connection, seen: Sequence[Seen]) -> list[Seen]:
         if one.row is not None
         and one.body is not None
         and one.row.shown is not None
-        and one.row.shown > one.position - QUIET_SLICE_LINES
+        and one.row.shown > one.position - FLOOD_SLICE_LINES
         and one.local
     ]
     numbers = {n for id_ in notices.answered(db, new) for n in notices.about(db, id_, EARLY_MAX)}
