@@ -229,7 +229,7 @@ def assemble(
     lookup: Lookup | None = None,
     verifier: Verifier | None = None,
 ) -> Node:
-    """Wire a node on an open store; `lookup` asks domains about names, `verifier` checks records."""
+    """Wire a node on an open store; `lookup` asks about names, `verifier` checks what comes in."""
     clock, spawn, rng = runtime.clock, runtime.spawn, runtime.random
     metrics, fanout = _metrics(runtime), Fanout()
     gate = _gate(settings, runtime, db, keys, policy, fanout, metrics, verifier)
