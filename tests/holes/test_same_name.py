@@ -7,6 +7,10 @@ import random
 import stat
 from pathlib import Path
 
+import pytest
+
+from ratoon_node.cli import serve
+from ratoon_node.config import Settings
 from ratoon_node.ingest.submission import Origin, Parts, Way
 from ratoon_node.operate.folder import Folder
 from ratoon_protocol.limits import EPOCH_MS
@@ -76,17 +80,21 @@ async def test_no_file_has_a_name_of_a_strangers(tmp_path: Path) -> None:
         assert names <= {"ratoon.sqlite", "ratoon.sqlite-wal", "ratoon.sqlite-shm"}
 
 
-def test_every_folder_draws_keys_of_its_own(tmp_path: Path) -> None:
+def test_every_folder_draws_keys_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """CVE-2026-24044 (ESS Helm): one default signing key in every installation."""
-    tokens = set()
+    monkeypatch.setattr(serve, "terminal", lambda: None)
+    drawn: list[bytes | str] = []
     for name in ("a", "b"):
-        (tmp_path / name).mkdir(mode=0o700)
-        folder = Folder(tmp_path / name)
-        token = folder.make_operator_token()
-        assert token == folder.make_operator_token()
-        tokens.add(token)
-        files = [path for path in (tmp_path / name).iterdir() if path.is_file()]
-        assert files
+        settings = Settings(data_dir=tmp_path / name)
+        settings.data_dir.mkdir(mode=0o700)
+        folder = Folder(settings.data_dir)
+        keys = serve.open_keys(folder, settings)
+        assert serve.open_keys(folder, settings) == keys
+        seeds = keys.device_seed, keys.agreement_seed, keys.link_seed, keys.slot_key
+        drawn += [keys.account, *seeds, folder.make_operator_token()]
+        files = [path for path in settings.data_dir.iterdir() if path.is_file()]
+        assert len(files) >= 3
         assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in files)
-    assert len(tokens) == 2
-    assert all(len(token) == 64 for token in tokens)
+    assert len(set(drawn)) == len(drawn)

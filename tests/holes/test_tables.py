@@ -5,8 +5,11 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from ratoon_node.peering import conduct, exchange, ways
+import pytest
+
+from ratoon_node.peering import conduct, errands, exchange
 from ratoon_node.peering.conduct import Conduct, Deferred
+from ratoon_node.peering.errands import Errands
 from ratoon_protocol.errors import Code
 from ratoon_protocol.limits import FRAME_IDS_MAX
 from tests.node.peering.meeting import serving, until
@@ -18,9 +21,17 @@ def ids(count: int) -> list[bytes]:
     return [number.to_bytes(32) for number in range(count)]
 
 
-def test_what_is_remembered_of_peers_and_people_is_bounded() -> None:
+async def test_what_is_remembered_of_peers_and_people_is_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """CVE-2026-69132 (Fedify): the state of a breaker for each host never went."""
     clock = Clock()
+    for module, name in (
+        (conduct, "PAUSED_MAX"),
+        (conduct, "DEFERRED_MAX"),
+        (errands, "ASKED_MAX"),
+    ):
+        monkeypatch.setattr(module, name, 500)  # the same code, ten times less of it
     pauses = Conduct(clock)
     for node in ids(10 * conduct.PAUSED_MAX):
         pauses.pause(node)
@@ -32,19 +43,10 @@ def test_what_is_remembered_of_peers_and_people_is_bounded() -> None:
         deferred.note(id_, Code.UNSUPPORTED)
     assert len(deferred._until) == conduct.DEFERRED_MAX
     assert deferred.due(many[-2:]) == []
-
-
-def test_what_gossip_remembers_of_a_way_is_bounded() -> None:
-    way = ways.Way()
-    many = ids(10 * ways.IDS_MAX)
-    way.push(many, 0)
-    assert len(way._pushed) == ways.IDS_MAX
-    assert not way.offer_later(many, 0, certain=True), "too many are left to a comparison"
-    assert not way._waiting
-    for at in range(0, len(many), ways.IDS_MAX):
-        assert way.offer_later(many[at : at + ways.IDS_MAX], 0, certain=True)
-        way.settle((), ways.OFFER_MS)
-    assert len(way._offered) == ways.IDS_MAX
+    asked = Errands({}, clock)
+    for at in range(0, 10 * errands.ASKED_MAX, 50):
+        await asked.fetch(ids(10 * errands.ASKED_MAX)[at : at + 50])
+    assert len(asked._asked) == errands.ASKED_MAX
 
 
 async def test_what_a_link_remembers_is_bounded(tmp_path: Path) -> None:
