@@ -133,6 +133,20 @@ def test_what_a_liar_says_it_holds_counts_only_where_it_is_trusted_and_until_it_
     assert found_out == Counts(nodes=1, providers=1, countries=1, unconfirmed=0)
 
 
+async def _twice(folder: Path) -> list[Code | None]:
+    """The last words to somebody who misbehaves, and comes again before it has hung up."""
+    stage = Stage(folder, Scene(lies.MalformedSync, nodes=1))
+    await stage.open()
+    visits = [await stage.rogue.visit(stage.machines[0], lies.MalformedSync) for _ in range(2)]
+    await stage.close()
+    return [line.bye for line in visits if line is not None]
+
+
+def test_who_is_slow_to_hang_up_gets_no_other_link_by_it(tmp_path: Path) -> None:
+    words = run(_twice(tmp_path), 1, loop_type=MeteredLoop)
+    assert words == [Code.SYNC_MALFORMED, Code.BLOCKED]
+
+
 def guest(number: int, kind: str, machines: list[str]) -> Fault:
     """A hostile machine that comes soon."""
     params = {"machine": f"h-{kind}", "targets": machines}
