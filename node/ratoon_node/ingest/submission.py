@@ -115,12 +115,12 @@ class Question(NamedTuple):
 def examine(asked: Question, network: bytes, now_ms: int) -> Finding:
     """Decode one submission and check all that needs no store, its signature last.
 
-    From people here the record must be whole and right; from a link a payload that does not fit
-    is the peer's fault and one that is no valid body the author's, and the header counts all
-    the same.
+    From people here the record must be whole and right; from a link or a bundle (R-89) a payload
+    that does not fit is the sender's fault and one that is no valid body the author's, and the
+    header counts all the same.
     """
     try:
-        found, peer_fault = _read(asked.item)
+        found, peer_fault = _read(asked.item, asked.strict)
         record.check_network(found.header, network)
         record.check_time(found.header, now_ms)
         if asked.strict and found.payload is None:
@@ -139,16 +139,21 @@ def examine(asked: Question, network: bytes, now_ms: int) -> Finding:
     return Finding(None, "", None, invalid, peer_fault) if invalid or peer_fault else GOOD
 
 
-def _read(item: Submission) -> tuple[Record, bool]:
+def _read(item: Submission, strict: bool) -> tuple[Record, bool]:
     """The record, and whether its payload was left out because it is not the one signed for."""
-    if not isinstance(item, Parts):
-        return record.decode_record(item), False
+    header_bytes: codec.Value
+    signature: codec.Value
+    payload: codec.Value
+    if isinstance(item, Parts):
+        header_bytes, signature, payload, _, id_ = item
+    else:
+        (header_bytes, signature, payload), id_ = record.parts_in(item), b""
     try:
-        return record.assemble(item.header, item.signature, item.payload, item.id), False
+        return record.assemble(header_bytes, signature, payload, id_), False
     except RecordError as error:
-        if error.code is not Code.PAYLOAD_MISMATCH:
+        if strict or error.code is not Code.PAYLOAD_MISMATCH:
             raise
-    return record.assemble(item.header, item.signature, None, item.id), True
+    return record.assemble(header_bytes, signature, None, id_), True
 
 
 def accept(item: Submission, origin: Origin, finding: Finding) -> Candidate | Outcome:
@@ -158,10 +163,10 @@ def accept(item: Submission, origin: Origin, finding: Finding) -> Candidate | Ou
     id_ = b""
     if isinstance(item, Parts):
         header_bytes, signature, payload, _, id_ = item
-        if finding.peer_fault:
-            payload = None
     else:
         header_bytes, signature, payload = codec.decode_known(item)
+    if finding.peer_fault:
+        payload = None
     header = record.known_header(header_bytes)
     id_ = id_ or record.record_id(header_bytes)
     found = Record(id_, header, header_bytes, signature, payload)
