@@ -19,6 +19,8 @@ from tests.crash.shims import Shims
 START_SECONDS_MAX = 60
 _SERVING = re.compile(rb"http://127\.0\.0\.1:(\d+)/")
 AS_IT_IS = Shims()
+#: Arguments that have a process check signatures, as most nodes do.
+HELPED = ("--signature-processes", "1")
 
 
 class Program:
@@ -46,6 +48,8 @@ class Program:
             "RATOON_DATA_DIR": str(self._home / "data"),
             "RATOON_REQUESTS_PER_MINUTE_MAX": "0",
             "RATOON_ENTRIES_PER_MINUTE_MAX": "0",
+            # They cost as much as a start; where they matter the arguments have them.
+            "RATOON_SIGNATURE_PROCESSES": "0",
         }
 
     @property

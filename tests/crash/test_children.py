@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.crash.nursery import Nursery
+from tests.crash.process import HELPED
 from tests.crash.town import Town, until
 
 
@@ -28,7 +29,7 @@ def lives(pid: int) -> bool:
 async def test_a_node_goes_on_without_those_that_check_signatures_and_gets_others(
     nursery: Nursery, tmp_path: Path
 ) -> None:
-    town = Town(nursery, tmp_path, 31)
+    town = Town(nursery, tmp_path, 31, *HELPED)
     async with town.open():
         await town.start()
         await town.load()
@@ -53,7 +54,7 @@ async def test_a_node_goes_on_without_those_that_check_signatures_and_gets_other
 async def test_a_node_that_is_killed_leaves_no_process_behind(
     nursery: Nursery, tmp_path: Path
 ) -> None:
-    town = Town(nursery, tmp_path, 32)
+    town = Town(nursery, tmp_path, 32, *HELPED)
     async with town.open():
         await town.start()
         await town.load()

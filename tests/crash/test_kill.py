@@ -10,6 +10,7 @@ import signal
 from pathlib import Path
 
 from tests.crash.nursery import Nursery
+from tests.crash.process import HELPED
 from tests.crash.town import Town
 
 KILLS = int(os.environ.get("KILLS", "30"))
@@ -18,7 +19,7 @@ KILLS = int(os.environ.get("KILLS", "30"))
 async def test_nothing_acknowledged_is_lost_by_kills_under_load(
     nursery: Nursery, tmp_path: Path
 ) -> None:
-    town = Town(nursery, tmp_path, KILLS)
+    town = Town(nursery, tmp_path, KILLS, *HELPED)
     async with town.open():
         for _ in range(KILLS):
             await town.start()
