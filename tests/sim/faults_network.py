@@ -135,7 +135,11 @@ async def _tamper(stage: Stage, mark: Mark, change: str) -> None:
     """The next message of a way is changed; after a while nobody waits for one any more."""
     params = mark.fault.params
     mark.carried = True
-    stage.network.tamper((params["from_"], params["to"]), change, mark)
+    ways = [(params["from_"], params["to"])]
+    if change == "dialled twice":  # whoever dials
+        stage.network.break_between(params["from_"], params["to"])
+        ways.append((params["to"], params["from_"]))
+    stage.network.tamper(ways, change, mark)
     await stage.lasts(params["for_s"])
     stage.network.leave_alone(mark)
 
@@ -153,7 +157,7 @@ async def _drop(stage: Stage, mark: Mark, rng: random.Random) -> None:
 
 
 async def _double_dial(stage: Stage, mark: Mark, rng: random.Random) -> None:
-    """The next dial of a way arrives twice: once more, with all that is said on the first."""
+    """A link breaks, and the next dial arrives twice: again with all that is said on the first."""
     await _tamper(stage, mark, "dialled twice")
 
 
@@ -184,5 +188,11 @@ KINDS = [
     Kind("replay", 1, _draw_way, _replay, "a message from {from_} to {to} arrives twice"),
     Kind("garbling", 1, _draw_way, _garble, "a message from {from_} to {to} has a flipped bit"),
     Kind("dropping", 1, _draw_way, _drop, "a message from {from_} to {to} is cut out"),
-    Kind("double dial", 1, _draw_way, _double_dial, "a dial from {from_} to {to} arrives twice"),
+    Kind(
+        "double dial",
+        1,
+        _draw_way,
+        _double_dial,
+        "links of {from_} and {to} break, and the next dial arrives twice",
+    ),
 ]

@@ -193,7 +193,7 @@ class Machine:
         try:
             await life.node.start()
         except (NodeError, sqlite3.Error) as error:  # whoever runs it starts it again
-            self._trace.say(f"{self.name} does not start: {type(error).__name__}")
+            self._trace.say(f"{self.name} does not start: {error}")
             self.lost.set()
             return
         self._network.listen(self.name, self.site.address, self._accept)

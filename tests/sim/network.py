@@ -194,7 +194,7 @@ class Network:
         self.poisoned: dict[SimWire, float] = {}
         self._weathers: dict[Mark, Weather] = {}
         self._slow: dict[Mark, tuple[str, int]] = {}
-        self._tampers: dict[Mark, tuple[Way, str]] = {}
+        self._tampers: dict[Mark, tuple[tuple[Way, ...], str]] = {}
         self._rng = rng
         self._places: dict[str, str] = {}  # address → machine
         self._listening: dict[str, Accept] = {}
@@ -300,8 +300,8 @@ class Network:
     # --- somebody on the way ---------------------------------------------------------------
 
     def _takes_tamper(self, way: Way, change: str) -> bool:
-        for mark, wanted in self._tampers.items():
-            if wanted == (way, change):
+        for mark, (ways, wanted) in self._tampers.items():
+            if wanted == change and way in ways:
                 mark.mattered = True
                 del self._tampers[mark]
                 return True
@@ -358,9 +358,15 @@ class Network:
         """Take that back."""
         del self._slow[mark]
 
-    def tamper(self, way: Way, change: str, mark: Mark) -> None:
-        """Change the next message (or dial) of a way."""
-        self._tampers[mark] = (way, change)
+    def tamper(self, ways: Iterable[Way], change: str, mark: Mark) -> None:
+        """Change the next message (or dial) of one of these ways."""
+        self._tampers[mark] = (tuple(ways), change)
+
+    def break_between(self, one: str, other: str) -> None:
+        """All connections of two machines break."""
+        for wire in list(self._wires):
+            if wire.out.way in ((one, other), (other, one)):
+                self.reset(wire)
 
     def leave_alone(self, mark: Mark) -> None:
         """Take that back, if nothing came."""
