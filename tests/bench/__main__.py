@@ -10,7 +10,7 @@ from pathlib import Path
 import uvloop
 
 from tests.bench.bare import bare
-from tests.bench.fanout import fanout
+from tests.bench.fanout import fanout, spread
 from tests.bench.figures import Figure, print_table, write_json
 from tests.bench.reading import home, search, thread, trends
 from tests.bench.reconcile import reconcile
@@ -31,6 +31,7 @@ BENCHES: dict[str, Bench] = {
     "search": search,
     "trends": trends,
     "fanout": fanout,
+    "spread": spread,
 }
 
 

@@ -1,4 +1,4 @@
-"""From the call that publishes a post to its receipt by the last of a hundred subscribers."""
+"""From the call that publishes a post to its receipt by the last subscriber, here or elsewhere."""
 
 from __future__ import annotations
 
@@ -6,48 +6,94 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from typing import NamedTuple
 
 from ratoon_node.api.answers import RECORD_TYPE
 from tests.bench import corpus
-from tests.bench.asking import ask, get, listen, post
+from tests.bench.asking import Listener, ask, get, listen, post
 from tests.bench.figures import Figure
-from tests.bench.nodes import NodeChild
-from tests.bench.stores import Seeded, serving, stores
+from tests.bench.nodes import NodeChild, node_child
+from tests.bench.stores import serving, stores
 from tests.bench.work import Work
 
 SUBSCRIBERS = 100
-P99_MS = 30
+# Nodes of the small network, each linked to all others.
+NODES = 10
+HERE_P99_MS, ELSEWHERE_P99_MS, ALL_P99_MS = 15, 50, 500
 # A post that has not come by then is lost.
 SECONDS_MAX = 30
 
 
+class Took(NamedTuple):
+    """Seconds from the call that publishes: to its answer, and to the last receipt."""
+
+    answered: float
+    heard: float
+
+
 async def fanout(work: Work) -> list[Figure]:
-    """One post after the other, each once all have the one before."""
+    """To a hundred subscribers of the same node: each post once all have the one before."""
     found: list[Figure] = []
     for store in await stores(work):
         print(f"fan-out at {store.size}", file=sys.stderr)
         async with serving(work, store) as node:
-            found += await _measure(work, store, node)
+            urls = [node.url] * SUBSCRIBERS
+            took = await _told(work, node, urls, store.state.until_ms, f"authors-{store.size}")
+        name = f"{store.size}, {SUBSCRIBERS} subscribers"
+        target = HERE_P99_MS if store.size == "1M" else None
+        found += _figures("fan-out", name, [one.heard for one in took], target)
     return found
 
 
-async def _measure(work: Work, store: Seeded, node: NodeChild) -> list[Figure]:
-    count = 50 if work.quick else 300
-    path = work.folder / f"authors-{store.size}"
-    signed = corpus.make(path, count, count, store.state.until_ms)
-    await node.ask("host", path=str(path))
-    took = sorted(await _publish(node.url, signed.records))
-    name = f"{store.size}, {SUBSCRIBERS} subscribers"
-    target = P99_MS if store.size == "1M" else None
-    p50, p99 = took[len(took) // 2] * 1000, took[int(len(took) * 0.99)] * 1000
+async def spread(work: Work) -> list[Figure]:
+    """To a hundred subscribers of another node, and to one at each of ten nodes."""
+    found: list[Figure] = []
+    for count, listeners in ((2, SUBSCRIBERS), (NODES, 1)):
+        print(f"spread over {count} nodes", file=sys.stderr)
+        async with AsyncExitStack() as stack:
+            folders = [work.folder / f"spread-{count}-{at}" for at in range(count)]
+            starts = (stack.enter_async_context(node_child(folder)) for folder in folders)
+            nodes = await asyncio.gather(*starts)
+            for at, node in enumerate(nodes):
+                for other in nodes[:at]:
+                    await node.ask("sync", address=other.url, posts=0)
+            urls = [node.url for node in nodes[1:] for _ in range(listeners)]
+            now_ms = time.time_ns() // 1_000_000
+            took = await _told(work, nodes[0], urls, now_ms, f"authors-of-{count}")
+        if count == NODES:
+            name = f"{count} nodes all hold a record"
+            found += _figures("spread", name, [one.heard for one in took], ALL_P99_MS)
+            continue
+        name = f"{listeners} subscribers of another node"
+        found += _figures("spread", name, [one.heard for one in took], ELSEWHERE_P99_MS)
+        name = "acknowledged to visible on another node"
+        found += _figures("spread", name, [max(0, one.heard - one.answered) for one in took], None)
+    return found
+
+
+def _figures(bench: str, name: str, seconds: Sequence[float], target: float | None) -> list[Figure]:
+    each = sorted(seconds)
+    p50, p99 = each[len(each) // 2] * 1000, each[int(len(each) * 0.99)] * 1000
     return [
-        Figure("fan-out", f"{name}: p50", p50, "ms"),
-        Figure("fan-out", f"{name}: p99", p99, "ms", None, target, True),
+        Figure(bench, f"{name}: p50", p50, "ms"),
+        Figure(bench, f"{name}: p99", p99, "ms", None, target, True),
     ]
 
 
-async def _publish(url: str, records: list[bytes]) -> list[float]:
-    """The seconds of each."""
+async def _told(
+    work: Work, node: NodeChild, urls: Sequence[str], now_ms: int, authors: str
+) -> list[Took]:
+    """One post after the other by authors at home on a node, to a subscriber at each URL."""
+    count = 50 if work.quick else 300
+    signed = corpus.make(work.folder / authors, count, count, now_ms)
+    await node.ask("host", path=str(work.folder / authors))
+    return await _publish(node.url, signed.records, urls)
+
+
+async def _publish(url: str, records: Sequence[bytes], urls: Sequence[str]) -> list[Took]:
+    """What each took but the first, which some wait for that only join."""
     loop = asyncio.get_running_loop()
     last: asyncio.Future[float] = loop.create_future()
     heard = 0
@@ -55,20 +101,28 @@ async def _publish(url: str, records: list[bytes]) -> list[float]:
     def one() -> None:
         nonlocal heard
         heard += 1
-        if heard == SUBSCRIBERS:
+        if heard == len(urls):
             last.set_result(time.perf_counter())
 
-    newest = json.loads((await ask(url, [get(url, "/v1/timelines/network?limit=1")], 1, 1)).body)
-    # With a cursor, so that who joins late hears the first post too: then all have joined.
-    first = json.dumps({"subscribe": "network", "since": newest["end"]})
-    listeners = [await listen(url, first, one) for _ in range(SUBSCRIBERS)]
+    listeners = await _join(urls, one)
     found = []
     for record in records:
         heard, last = 0, loop.create_future()
         started = time.perf_counter()
         await ask(url, [post(url, "/v1/records", RECORD_TYPE, record)], 1, 1)
+        answered = time.perf_counter() - started
         async with asyncio.timeout(SECONDS_MAX):
-            found.append(await last - started)
+            found.append(Took(answered, await last - started))
     for listener in listeners:
         listener.close()
     return found[1:]
+
+
+async def _join(urls: Sequence[str], heard: Callable[[], None]) -> list[Listener]:
+    """Subscribers that have a cursor, so that who joins late hears the first post too."""
+    firsts: dict[str, str] = {}
+    for url in dict.fromkeys(urls):
+        newest = await ask(url, [get(url, "/v1/timelines/network?limit=1")], 1, 1)
+        since = json.loads(newest.body)["end"]
+        firsts[url] = json.dumps({"subscribe": "network", "since": since})
+    return [await listen(url, firsts[url], heard) for url in urls]
