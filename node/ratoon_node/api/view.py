@@ -16,6 +16,7 @@ from ratoon_node.api.answers import JSON_TYPE, RECORDS_TYPE, binary, plain, to_j
 from ratoon_node.api.ports import Services
 from ratoon_node.api.types import Count, Id, Ms, Position
 from ratoon_node.policy.verdict import Verdict
+from ratoon_node.timeline.counts import NOTHING
 from ratoon_node.timeline.counts import Counts as Counted
 from ratoon_node.timeline.faces import Face, faces
 from ratoon_node.timeline.tallies import Tally, tallies
@@ -161,9 +162,15 @@ def items_json(db: sqlite3.Connection, viewer: Viewer, items: Sequence[Item]) ->
 
 def _tally_json(tally: Tally) -> bytes:
     """The end of an item's JSON, remembered with the tally."""
+    if tally.counts is NOTHING:
+        return _NOTHING_JSON
     if not tally.json:
-        tally.json = b',"counts":%b}' % to_json(counts_view(tally.counts))
+        tally.json = _counts_json(tally.counts)
     return tally.json
+
+
+def _counts_json(found: Counted) -> bytes:
+    return b',"counts":%b}' % to_json(counts_view(found))
 
 
 def counts_view(found: Counted) -> Counts:
@@ -171,6 +178,9 @@ def counts_view(found: Counted) -> Counts:
     votes = list(found.votes) if found.votes is not None else None
     reactions = dict(found.reactions)
     return Counts(found.replies, found.reposts, found.quotes, reactions, votes, found.more)
+
+
+_NOTHING_JSON = _counts_json(NOTHING)
 
 
 # --- pages -------------------------------------------------------------------------------------

@@ -45,6 +45,10 @@ class Counts(NamedTuple):
     more: bool = False
 
 
+#: What is counted of most posts.
+NOTHING = Counts()
+
+
 class _Rows(NamedTuple):
     mentions: Sequence[Mention]
     held: Sequence[Held]
@@ -77,18 +81,21 @@ def _counts(
     by_target: dict[bytes, list[Held]] = {}
     for held in last.values():
         by_target.setdefault(held.target, []).append(held)
-    of = mentions.get  # not by index: most are not there, and a `Counter` is slow to say so
-    return {
-        id_: Counts(
-            max(of((id_, 0), 0), 0),
-            of((id_, 1), 0),
-            of((id_, 2), 0),
-            _reactions(by_target.get(id_, ())),
-            _votes(body["poll"], by_target.get(id_, ())) if "poll" in body else None,
-            id_ in rows.more,
-        )
-        for id_, body in posts.items()
-    }
+    of = mentions.get  # not by index: some are not there, and a `Counter` is slow to say so
+    found = dict.fromkeys(posts, NOTHING)
+    named = {id_ for id_, _ in mentions} | by_target.keys() | rows.more
+    for id_, body in posts.items():
+        if id_ in named or "poll" in body:
+            held_of = by_target.get(id_, ())
+            found[id_] = Counts(
+                max(of((id_, 0), 0), 0),
+                of((id_, 1), 0),
+                of((id_, 2), 0),
+                _reactions(held_of),
+                _votes(body["poll"], held_of) if "poll" in body else None,
+                id_ in rows.more,
+            )
+    return found
 
 
 def _rows(db: sqlite3.Connection, ids: Sequence[bytes]) -> _Rows:
