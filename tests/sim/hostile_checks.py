@@ -23,6 +23,7 @@ from ratoon_node.peering.neighbour import Neighbour
 from ratoon_node.peering.receipts import ANSWERS_WAITING_MAX, WAITS_MAX
 from ratoon_node.peering.sets import OTHER_VIEWS_MAX
 from ratoon_node.policy.admission import NODES_ADMITTED_MAX
+from ratoon_node.store import read
 from ratoon_protocol import limits
 from tests.sim.checks_bounds import BOUNDS_LOOK_S, TASKS_MAX, TASKS_PER_LINK_MAX
 from tests.sim.hostile import Rogue
@@ -35,20 +36,26 @@ Measured = Iterator[tuple[str, int, int]]
 
 def check_forged(machines: Sequence[Machine], rogues: Sequence[Rogue]) -> None:
     """Nothing forged is stored, and no forged word is on a disk. Raises `Broken`."""
-    forged = {id_: act for rogue in rogues for id_, act in rogue.forged.items()}
+    check_stored(machines, rogues)
     words = [word for rogue in rogues for word in rogue.words]
     for machine in machines:
         if not machine.up:
             continue
-        for (id_,) in machine.peek(lambda db: db.execute("SELECT id FROM record").fetchall()):
-            if id_ in forged:
-                raise Broken(f"{machine.name}: stored what {forged[id_]} forged")
         assert machine.life is not None, "it is up"
         files = sorted(path for path in machine.life.folder.iterdir() if path.is_file())
         content = b"".join(path.read_bytes() for path in files)
         for word in words:
             if word in content:
                 raise Broken(f"{machine.name}: {word.decode()!r} is on its disk")
+
+
+def check_stored(machines: Sequence[Machine], rogues: Sequence[Rogue]) -> None:
+    """Nothing forged is stored, not even until it is found to be wrong. Raises `Broken`."""
+    forged = {id_: act for rogue in rogues for id_, act in rogue.forged.items()}
+    for machine in machines if forged else ():
+        if machine.up:
+            for id_ in machine.peek(lambda db: read.known(db, list(forged))):
+                raise Broken(f"{machine.name}: stored what {forged[id_]} forged")
 
 
 def check_conduct(machines: Sequence[Machine], rogues: Sequence[Rogue]) -> None:
@@ -69,6 +76,7 @@ async def watch(machines: Sequence[Machine], rogues: Sequence[Rogue], honest: bo
     """
     while True:
         await asyncio.sleep(BOUNDS_LOOK_S)
+        check_stored(machines, rogues)
         if honest:
             check_conduct(machines, rogues)
         for machine in machines:
@@ -110,11 +118,11 @@ def _of_store(machine: Machine) -> Measured:
 
 
 def _count(sql: str):
-    def read(db: sqlite3.Connection) -> int:
+    def count(db: sqlite3.Connection) -> int:
         (found,) = db.execute(sql).fetchone()
         return int(found)
 
-    return read
+    return count
 
 
 def _of_links(machine: Machine) -> Measured:
