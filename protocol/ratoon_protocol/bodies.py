@@ -378,6 +378,21 @@ def known(kind: int, body: Body) -> Body:
     return {name: value for name, value in body.items() if name in fields}
 
 
+_NAMES = frozenset(name for fields in _FIELDS.values() for name in fields)
+_FOREIGN = {kind: _NAMES - fields.keys() for kind, fields in _FIELDS.items()}
+
+
+def own(kind: int, body: Body) -> Body:
+    """A checked body without the fields that only other kinds have; those of later versions stay.
+
+    For readers who ask a body for a field whatever its kind.
+    """
+    foreign = _FOREIGN.get(kind)
+    if foreign is None or foreign.isdisjoint(body):
+        return body
+    return {name: value for name, value in body.items() if name not in foreign}
+
+
 def references(kind: int, body: Body) -> References:
     """Accounts and records that a checked body shows or leads to, each once, in order of field.
 

@@ -133,12 +133,19 @@ def test_state():
     assert bodies.state(kinds.PROFILE, full(kinds.PROFILE)) == 1
 
 
+def test_own_fields_are_those_no_other_kind_alone_has():
+    body = full(kinds.REPOST) | {"text": 5, "later": 6}
+    assert bodies.own(kinds.REPOST, body) == full(kinds.REPOST) | {"later": 6}
+    assert bodies.own(kinds.POST, full(kinds.POST)) == full(kinds.POST)
+    assert bodies.own(UNKNOWN, body) == body
+
+
 @pytest.mark.parametrize("strange", [5, [7], {"a": 1}, b"x", "x", [[1]], None], ids=repr)
 def test_fields_of_other_kinds_mean_nothing(strange):
     names = {name for kind in LEAST for name in full(kind)}
     for kind in LEAST:
         own = full(kind)
-        others = own | {name: strange for name in names - own.keys()}
+        others = own | dict.fromkeys(names - own.keys(), strange)
         for read in (bodies.references, bodies.texts, bodies.media, bodies.links, bodies.tags):
             assert read(kind, others) == read(kind, own)
         assert bodies.slot_target(kind, others) == bodies.slot_target(kind, own)

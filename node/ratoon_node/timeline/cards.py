@@ -22,7 +22,7 @@ from ratoon_node.policy.verdict import Decision
 from ratoon_node.store import digested, memory, read
 from ratoon_node.store.rows import What
 from ratoon_node.timeline.recent import Recent
-from ratoon_protocol import codec, kinds, record
+from ratoon_protocol import bodies, codec, kinds, record
 from ratoon_protocol.kinds import Lane
 from ratoon_protocol.record import Body, Record
 
@@ -135,7 +135,7 @@ class Card:
     def body(self) -> Body:
         """Its own body, without an edit."""
         _, _, payload = codec.decode_known(self.raw)
-        return record.known_body(payload)
+        return bodies.own(self.kind, record.known_body(payload))
 
     @property
     def cost(self) -> int:

@@ -27,7 +27,7 @@ from ratoon_node.store.digested import Taken
 from ratoon_node.store.failing import Outage, passes
 from ratoon_node.store.read import Line
 from ratoon_node.store.rows import Row
-from ratoon_protocol import compose, kinds, record
+from ratoon_protocol import bodies, compose, kinds, record
 from ratoon_protocol.errors import ProtocolError
 from ratoon_protocol.record import Body
 
@@ -277,7 +277,7 @@ def body_of(row: Row) -> Body | None:
     if row.payload is None:
         return None
     try:
-        return record.decode_payload(row.payload)
+        return bodies.own(row.kind, record.decode_payload(row.payload))
     except ProtocolError:
         return None
 

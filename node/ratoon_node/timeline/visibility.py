@@ -25,7 +25,7 @@ from ratoon_node.store.db import Db
 from ratoon_node.store.listed import Listed
 from ratoon_node.store.rows import Row
 from ratoon_node.timeline.cards import Card, Cards, Known
-from ratoon_protocol import compose, kinds, record
+from ratoon_protocol import bodies, compose, kinds, record
 from ratoon_protocol.errors import Code, ProtocolError
 from ratoon_protocol.record import Body, Record
 
@@ -348,7 +348,7 @@ def _decoded(row: Row) -> Decoded | None:
     except ProtocolError:
         return None
     found = Record(row.id, header, row.header, row.signature, row.payload)
-    return Decoded(found, record.known_body(row.payload))
+    return Decoded(found, bodies.own(header.kind, record.known_body(row.payload)))
 
 
 def _bare(row: Row) -> Record | None:
