@@ -61,7 +61,8 @@ async def spread(work: Work) -> list[Figure]:
                     await node.ask("sync", address=other.url, posts=0)
             urls = [node.url for node in nodes[1:] for _ in range(listeners)]
             now_ms = time.time_ns() // 1_000_000
-            took = await _told(work, nodes[0], urls, now_ms, f"authors-of-{count}")
+            authors = f"authors-of-{count}"
+            took = await _told(work, nodes[0], urls, now_ms, authors, others=nodes[1:])
         if count == NODES:
             name = f"{count} nodes all hold a record"
             found += _figures("spread", name, [one.heard for one in took], ALL_P99_MS)
@@ -83,13 +84,29 @@ def _figures(bench: str, name: str, seconds: Sequence[float], target: float | No
 
 
 async def _told(
-    work: Work, node: NodeChild, urls: Sequence[str], now_ms: int, authors: str
+    work: Work,
+    node: NodeChild,
+    urls: Sequence[str],
+    now_ms: int,
+    authors: str,
+    others: Sequence[NodeChild] = (),
 ) -> list[Took]:
-    """One post after the other by authors at home on a node, to a subscriber at each URL."""
+    """One post after the other by authors at home on a node, to a subscriber at each URL, once
+    the other nodes know the authors.
+    """
     count = 50 if work.quick else 300
     signed = corpus.make(work.folder / authors, count, count, now_ms)
     await node.ask("host", path=str(work.folder / authors))
+    for other in others:
+        await _level(node, other)
     return await _publish(node.url, signed.records, urls)
+
+
+async def _level(node: NodeChild, other: NodeChild) -> None:
+    """Return once another node holds as many records."""
+    async with asyncio.timeout(SECONDS_MAX):
+        while (await other.ask("usage"))["records"] < (await node.ask("usage"))["records"]:
+            await other.ask("digest")
 
 
 async def _publish(url: str, records: Sequence[bytes], urls: Sequence[str]) -> list[Took]:
