@@ -1,4 +1,8 @@
-"""Keeping links up: every node that is admitted and has an address is dialled until it answers."""
+"""Keeping links up: who was added is dialled until it answers, and of the others a few, by chance.
+
+Were all that are admitted dialled, a thousand nodes would knock at each other for ever, most of
+them in vain; and were they dialled in an order that all share, at the same few doors.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import structlog
 
 from ratoon_node.errors import NodeError
 from ratoon_node.ingest.gate import Gate
+from ratoon_node.peering.conduct import DIALLED_SHARE
 from ratoon_node.peering.hub import Hub
 from ratoon_node.peering.roster import Roster
 from ratoon_node.peering.wire import spread
@@ -50,6 +55,8 @@ class Dialer:
         self._spawn = spawn
         self._rng = rng
         self._links_max = links_max
+        #: The part of the links that strangers cannot take (`room_for`) is filled by dialling.
+        self._dialled_wanted = max(1, links_max // DIALLED_SHARE)
         self._dialling: set[str] = set()
         self._nodes: set[bytes] = set()
         self._pauses: dict[str, tuple[int, int]] = {}
@@ -64,18 +71,31 @@ class Dialer:
             await self._clock.sleep_ms(DIAL_ROUND_MS)
 
     def _dial_missing(self) -> None:
-        for node in self._gate.admission.nodes:
-            linked = node in self._hub.neighbours or node in self._nodes
-            if node != self._own and not linked and not self._hub.shuns(node):
-                address = self._due(self._addresses(node))
-                if address is not None:
-                    self._begin(address, node)
+        admitted = self._gate.admission
+        for node in self._roster.added():
+            if admitted.admits(node):
+                self._dial_node(node)
+        if len(self._dialling) < self._dialled_wanted:
+            others = list(admitted.nodes)
+            self._rng.shuffle(others)
+            for node in others:
+                if len(self._dialling) >= self._dialled_wanted:
+                    break
+                self._dial_node(node)
         known = {peer.address for peer in self._roster.peers.values()}
         for seed in self._seeds:
             if seed not in known:  # else the node found there is dialled like any other
                 address = self._due([seed])
                 if address is not None:
                     self._begin(address, None)
+
+    def _dial_node(self, node: bytes) -> None:
+        """Dial a node unless there is a link to it, or it has to wait."""
+        linked = node in self._hub.neighbours or node in self._nodes
+        if node != self._own and not linked and not self._hub.shuns(node):
+            address = self._due(self._addresses(node))
+            if address is not None:
+                self._begin(address, node)
 
     def _addresses(self, node: bytes) -> list[str]:
         peer, said = self._roster.peers.get(node), self._roster.nodes.get(node)

@@ -1,26 +1,35 @@
 """Who is told what is new: whole records to a few links, ids to the rest, answers that changed.
 
-The few are chosen for different providers, so that a record leaves its provider at once. What
-this misses, comparing the sets brings (R-76).
+What begins here goes to a few links at different providers, so that it leaves its provider at
+once. What comes over a link is passed on to those who are likely to have it from nobody else
+(`ways`), and offered to the rest a moment later, when most of them have told of it themselves.
+What this misses, comparing the sets brings (R-76).
 """
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from functools import partial
 
 from ratoon_node.fanout import Committed
 from ratoon_node.peering.neighbour import Neighbour
 from ratoon_node.peering.roster import Roster
 from ratoon_node.peering.serve import Serve
+from ratoon_node.peering.ways import WORTH_MIN
+from ratoon_node.runtime import Clock
 from ratoon_node.store import linked, read
 from ratoon_node.store.db import Db
 from ratoon_node.store.rows import Change, What
-from ratoon_protocol.frames import Outcome, Packed
+from ratoon_protocol.events import Event, Pushed
+from ratoon_protocol.frames import Get, Outcome, Packed
 from ratoon_protocol.framing import pack_item
 from ratoon_protocol.kinds import Scope, kind_class
 from ratoon_protocol.record import Record
+
+# How often it is looked which offers are due, while any wait.
+ROUND_MS = 100
 
 #: Per account the nodes that stand for it.
 Hosts = Mapping[bytes, frozenset[bytes]]
@@ -37,6 +46,7 @@ class Gossip:
         db: Db,
         roster: Roster,
         serve: Serve,
+        clock: Clock,
         push_links: int,
     ) -> None:
         self._own = own
@@ -45,7 +55,22 @@ class Gossip:
         self._db = db
         self._roster = roster
         self._serve = serve
+        self._clock = clock
         self._push_links = push_links
+        self._waiting = asyncio.Event()
+
+    async def keep_offering(self) -> None:
+        """Offer what is due; sleeps while nothing waits."""
+        while True:
+            await self._waiting.wait()
+            await self._clock.sleep_ms(ROUND_MS)
+            self._waiting.clear()
+            now_ms = self._clock.monotonic_ms()
+            for neighbour in list(self._neighbours.values()):
+                way = neighbour.way
+                _offer(neighbour, way.settle(neighbour.exchange.seen, now_ms))
+                if not way.idle:
+                    self._waiting.set()
 
     async def tell(self, commit: Committed) -> None:
         """Pass on what a commit brought, and say what it changed."""
@@ -76,19 +101,65 @@ class Gossip:
             if (record := commit.records.get(change.id)) is not None
         }
         hosts = await self._hosts(changes)
-        eager = self._eager()
-        for neighbour in list(self._neighbours.values()):
+        neighbours = list(self._neighbours.values())
+        told = {
+            change.id
+            for change in changes
+            if any(change.id in neighbour.exchange.seen for neighbour in neighbours)
+        }
+        first, onward = self._first(), self._onward()
+        for neighbour in neighbours:
             nodes, seen = neighbour.catchup.nodes, neighbour.exchange.seen
             new = [
-                change.id
+                change
                 for change in changes
                 # A peer that has seen the record may have seen it without its bytes.
                 if (change.id not in seen or change.what is What.BYTES)
                 and (not hosts or not nodes.isdisjoint(hosts[change.account]))
             ]
-            whole = [packed[id_] for id_ in new if id_ in packed] if neighbour in eager else []
-            sent = {item.id for item in whole}
-            _tell_one(neighbour, whole, [id_ for id_ in new if id_ not in sent])
+            eager = (neighbour in first, neighbour in onward)
+            self._tell_one(neighbour, new, packed, told, eager)
+
+    def _tell_one(
+        self,
+        neighbour: Neighbour,
+        new: Sequence[Change],
+        packed: Mapping[bytes, Packed],
+        told: Container[bytes],
+        eager: tuple[bool, bool],
+    ) -> None:
+        """Records whole where it is `eager` (for those that begin here, for those passed on)."""
+        now_ms, way = self._clock.monotonic_ms(), neighbour.way
+        whole = [one.id for one in new if one.id in packed and eager[one.id in told]]
+        sent = set(whole)
+        way.push([id_ for id_ in whole if id_ in told], now_ms)
+        if whole:
+            neighbour.link.queue([packed[id_] for id_ in whole])
+        for certain in (True, False):
+            # Whoever published it here wants to know who holds it: every peer answers an offer.
+            ids = [
+                one.id
+                for one in new
+                if one.id not in sent and certain == (one.id not in told or one.what is What.BYTES)
+            ]
+            if not way.offer_later(ids, now_ms, certain):
+                neighbour.link.behind.set()
+        self._waiting.set()
+
+    def hear(self, neighbour: Neighbour, event: Event) -> None:
+        """Learn from what a peer pushes unasked, and from what it asks for."""
+        if isinstance(event, Get):
+            neighbour.way.asked(event.ids)
+        elif isinstance(event, Pushed):
+            others = [one for one in self._neighbours.values() if one is not neighbour]
+            known = [
+                item.id
+                for item in event.items
+                if any(item.id in other.exchange.seen for other in others)
+            ]
+            if known and neighbour.link.session.can_send:
+                neighbour.link.session.have(known)  # in vain: the peer hears of it and learns
+                neighbour.link.flush()
 
     async def _hosts(self, changes: Sequence[Change]) -> Hosts:
         """Who stands for the accounts, if any peer admits less than this node does."""
@@ -135,8 +206,8 @@ class Gossip:
                     told[change.id] = Outcome(change.id, truth[change.id])
         return {node: list(told.values()) for node, told in found.items()}
 
-    def _eager(self) -> set[Neighbour]:
-        """The links that get records whole: different providers first, then the most useful."""
+    def _first(self) -> set[Neighbour]:
+        """The links that get whole what begins here: different providers, then the most useful."""
         chosen: list[Neighbour] = []
         providers: set[str | None] = set()
         rest = sorted(
@@ -150,11 +221,15 @@ class Gossip:
             providers.add(provider)
         return set((chosen + late)[: self._push_links])
 
+    def _onward(self) -> set[Neighbour]:
+        """The links that get whole what another link brought: those for which it is worth it."""
+        worthy = [pair for pair in self._neighbours.items() if pair[1].way.worth >= WORTH_MIN]
+        worthy.sort(key=lambda pair: (-pair[1].way.worth, pair[0]))
+        return {neighbour for _, neighbour in worthy[: self._push_links]}
 
-def _tell_one(neighbour: Neighbour, whole: Sequence[Packed], ids: Sequence[bytes]) -> None:
+
+def _offer(neighbour: Neighbour, ids: Sequence[bytes]) -> None:
     link = neighbour.link
-    if whole:
-        link.queue(whole)
     if ids and link.session.can_send:
         link.session.have(ids)
         link.flush()

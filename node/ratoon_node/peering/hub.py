@@ -147,12 +147,14 @@ class Hub:
             db,
             roster,
             self.serve,
+            clock,
             limits.push_links,
         )
 
     def start(self) -> None:
         """Tell what is new, and keep asking for wanted bytes."""
         self._spawn(self._follow(self._fanout.subscribe()), "hub.gossip")
+        self._spawn(self._gossip.keep_offering(), "hub.offers")
         self._spawn(self._wants.keep_asking(), "hub.wanted")
 
     async def close(self) -> None:
@@ -387,6 +389,7 @@ class Hub:
 
     async def _traffic(self, neighbour: Neighbour, event: Event) -> None:
         exchange, link = neighbour.exchange, neighbour.link
+        self._gossip.hear(neighbour, event)
         match event:
             case Pushed():
                 await exchange.take_push(event)

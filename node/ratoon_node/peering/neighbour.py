@@ -14,6 +14,7 @@ from ratoon_node.peering.catchup import CatchUp
 from ratoon_node.peering.conduct import FAULTS_MAX
 from ratoon_node.peering.exchange import Exchange
 from ratoon_node.peering.link import Link
+from ratoon_node.peering.ways import Way
 from ratoon_node.runtime import Spawn, timeout_ms
 from ratoon_protocol.errors import Code
 from ratoon_protocol.frames import Chain, Find, Get
@@ -30,6 +31,7 @@ class Neighbour:
         self.link = link
         self.exchange = exchange
         self.catchup = catchup
+        self.way = Way()
         self.requests: asyncio.Queue[Get | Chain | Find] = asyncio.Queue(REQUESTS_IN_FLIGHT_MAX)
         #: Challenges under way: nonce, then id and the hash that only a holder can give.
         self.challenges: dict[bytes, tuple[bytes, bytes]] = {}
