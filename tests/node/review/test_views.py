@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ratoon_node.ingest.gate import Gate
-from ratoon_node.ingest.submission import Origin, Way
+from ratoon_node.ingest.submission import Origin, Parts, Way
 from ratoon_protocol import kinds
 from ratoon_protocol.author import Author, Draft, account_key_row
 from ratoon_protocol.errors import Code
@@ -55,8 +55,8 @@ async def test_a_header_that_goes_in_this_commit_is_not_judged_unchecked(tmp_pat
         await join(node, ann)
         post = ann.post("known")
         assert (await node.gate.submit([post.encode()], API))[0].code is Code.STORED
-        forged = post._replace(signature=bytes(64))
-        found = await node.gate.submit([vanish(ann).encode(), forged.encode()], LINK)
+        forged = Parts(post.header_bytes, bytes(64), post.payload, None, post.id)
+        found = await node.gate.submit([vanish(ann).encode(), forged], LINK)
         assert [one.code for one in found] == [Code.STORED, Code.BUSY]
         found = await node.gate.submit([post.encode()], LINK)
         assert found[0].code is Code.GONE
