@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from functools import partial
 
 from ratoon_node.fanout import Committed
 from ratoon_node.peering.neighbour import Neighbour
 from ratoon_node.peering.roster import Roster
 from ratoon_node.peering.serve import Serve
+from ratoon_node.peering.sets import Sets
 from ratoon_node.peering.ways import WORTH_MIN
 from ratoon_node.runtime import Clock
 from ratoon_node.store import linked, read
@@ -42,7 +43,7 @@ class Gossip:
         self,
         own: bytes,
         neighbours: Mapping[bytes, Neighbour],
-        admitted: Callable[[], frozenset[bytes]],
+        sets: Sets,
         db: Db,
         roster: Roster,
         serve: Serve,
@@ -51,7 +52,7 @@ class Gossip:
     ) -> None:
         self._own = own
         self._neighbours = neighbours
-        self._admitted = admitted
+        self._sets = sets
         self._db = db
         self._roster = roster
         self._serve = serve
@@ -163,7 +164,7 @@ class Gossip:
 
     async def _hosts(self, changes: Sequence[Change]) -> Hosts:
         """Who stands for the accounts, if any peer admits less than this node does."""
-        admitted = self._admitted()
+        admitted = self._sets.nodes
         if all(admitted <= one.catchup.nodes for one in self._neighbours.values()):
             return {}
         accounts = list(dict.fromkeys(change.account for change in changes))

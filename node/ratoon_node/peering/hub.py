@@ -141,14 +141,7 @@ class Hub:
         self.errands = Errands(self.neighbours, clock)  # for what readers miss
         self._wants = Wants(self.neighbours, db, ledger, clock, spawn)
         self._gossip = Gossip(
-            own.account,
-            self.neighbours,
-            lambda: sets.nodes,
-            db,
-            roster,
-            self.serve,
-            clock,
-            limits.push_links,
+            own.account, self.neighbours, sets, db, roster, self.serve, clock, limits.push_links
         )
 
     def start(self) -> None:
