@@ -188,7 +188,7 @@ class Settings:
     ] = 32 * MIB
     batch_records_max: Annotated[
         int, Row("Records in one commit.", unit="records", low=1, high=BATCH_RECORDS_MAX)
-    ] = 1000
+    ] = 3000
     streams_max: Annotated[
         int,
         Row(

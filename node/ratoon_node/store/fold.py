@@ -22,8 +22,9 @@ from pathlib import Path
 
 import structlog
 
-# The log is folded back when it is longer, with some time to spare for readers.
-LOG_BYTES_MAX = 16 * 2**20
+# The log is folded back when it is longer. A page of an index changes in nearly every commit of a
+# flood: the longer the log, the fewer times it is written twice.
+LOG_BYTES_MAX = 64 * 2**20
 # A page is known by its first byte: 2, 5, 10 or 13 for a part of a tree, while pages of long
 # values and free ones begin with a page's number. Below this many pages (128 GiB) that is 0 or 1.
 DATABASE_PAGES_MAX = 0x0200_0000 - 1

@@ -35,7 +35,7 @@ from ratoon_protocol.record import Body
 SLICE_LINES = 500
 # And where more comes in than that between two of them: as many as the gate commits at once, or it
 # would fall behind the gate for as long as a flood lasts.
-FLOOD_SLICE_LINES = 1000
+FLOOD_SLICE_LINES = 3000
 # What comes within this time is one slice.
 GATHER_MS = 100
 # After the disk refused.
