@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -24,7 +25,7 @@ from tests.sim.simulation import Failed, simulate
 WORLDS_A_PROCESS = 40
 # A folder in memory, where there is one: nothing here needs a real disk.
 MEMORY = Path("/dev/shm")
-# With coverage, one world in so many is measured: it makes them about three times slower.
+# With coverage, one world in so many is run again and measured, about three times slower.
 MEASURED_ONE_IN = 10
 ROOT = Path(__file__).parents[2]
 
@@ -91,26 +92,26 @@ def commit() -> str:
     return done.stdout.strip()
 
 
-def _work(plan: Plan, measure: Path | None) -> Report:
+def _work(plan: Plan) -> Report:
     """Runs in a process of its own."""
     began_s = time.process_time()
-    cover = coverage.Coverage(
-        data_file=str(measure / "coverage"),
-        data_suffix=f"seed{plan.seed}",
-        source=["ratoon_node", "ratoon_protocol"],
-    ) if measure else None  # fmt: skip
-    if cover is not None:
-        cover.start()
     outcome, failure = None, ""
     try:
         outcome = run_one(plan)
     except Failed as failed:
         failure = smallest_failure(failed)
-    finally:
-        if cover is not None:
-            cover.stop()
-            cover.save()
     return Report(plan, outcome, failure, time.process_time() - began_s)
+
+
+def _measure(plan: Plan, place: Path) -> None:
+    """The same world once more, in a program of which every line is watched from its start."""
+    file = f"--data-file={place / f'coverage.{plan.seed}'}"
+    watch = [file, "--rcfile=/dev/null", "--source=ratoon_node,ratoon_protocol"]
+    words = [sys.executable, "-m", "coverage", "run", *watch, "-m", "tests.sim", "--whole"]
+    paths = os.pathsep.join(str(ROOT / part) for part in ("", "protocol", "node"))
+    environment = os.environ | {"PYTHONPATH": paths}
+    command = [*words, *plan.words.split()]
+    subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False)
 
 
 class Fleet:
@@ -127,32 +128,32 @@ class Fleet:
     def run(self, plans: list[Plan]) -> int:
         """All of them; how many failed."""
         began_s = time.monotonic()
-        with tempfile.TemporaryDirectory() as place:
-            into = Path(place) if self._measure else None
-            for report in self._reports(plans, into):
-                self._take(report, len(plans))
-            _clear_line()
-            wall_s = time.monotonic() - began_s
-            print(
-                f"{self._done} worlds, {self.failures} failed, {wall_s:.0f} s,"
-                f" {self._cpu_s:.0f} CPU s ({self._cpu_s / max(1, self._done):.2f} a world)"
-            )
-            print("\n".join(self.tally.lines()))
-            if into is not None:
-                print("\n".join(covered(into, -(-len(plans) // MEASURED_ONE_IN))))
+        with self._pool() as pool:
+            for done in as_completed([pool.submit(_work, plan) for plan in plans]):
+                self._take(done.result(), len(plans))
+        _clear_line()
+        wall_s = time.monotonic() - began_s
+        print(
+            f"{self._done} worlds, {self.failures} failed, {wall_s:.0f} s,"
+            f" {self._cpu_s:.0f} CPU s ({self._cpu_s / max(1, self._done):.2f} a world)"
+        )
+        print("\n".join(self.tally.lines()))
+        if self._measure:
+            print("\n".join(self._covered(plans[::MEASURED_ONE_IN])))
         return self.failures
 
-    def _reports(self, plans: list[Plan], into: Path | None) -> Iterator[Report]:
-        pool = ProcessPoolExecutor(
+    def _pool(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(
             self._processes, get_context("spawn"), max_tasks_per_child=WORLDS_A_PROCESS
         )
-        with pool:
-            waiting: list[Future[Report]] = []
-            for at, plan in enumerate(plans):
-                measured = into if at % MEASURED_ONE_IN == 0 else None
-                waiting.append(pool.submit(_work, plan, measured))
-            for future in as_completed(waiting):
-                yield future.result()
+
+    def _covered(self, sample: list[Plan]) -> Iterator[str]:
+        yield f"lines that {len(sample)} of the worlds run"
+        with tempfile.TemporaryDirectory() as place:
+            with self._pool() as pool:
+                for done in [pool.submit(_measure, plan, Path(place)) for plan in sample]:
+                    done.result()
+            yield from covered(Path(place))
 
     def _take(self, report: Report, of: int) -> None:
         self._done += 1
@@ -174,26 +175,19 @@ def _clear_line() -> None:
         print("\x1b[2K\r", end="", file=sys.stderr, flush=True)
 
 
-def covered(place: Path, sample: int) -> Iterable[str]:
+def covered(place: Path) -> Iterator[str]:
     """Which share of the lines of each package the measured worlds ran."""
-    cover = coverage.Coverage(data_file=str(place / "coverage"))
+    cover = coverage.Coverage(data_file=str(place / "coverage"), config_file=False)
     cover.combine([str(place)])
-    data = cover.get_data()
     ran: Counter[str] = Counter()
     all_: Counter[str] = Counter()
-    for path in sorted((ROOT / "node" / "ratoon_node").rglob("*.py")) + sorted(
-        (ROOT / "protocol" / "ratoon_protocol").rglob("*.py")
-    ):
-        package = ".".join(path.relative_to(ROOT).parent.parts[1:3])
-        _, statements, _, missing, _ = cover.analysis2(str(path))
-        all_[package] += len(statements)
-        if str(path) in data.measured_files():
+    for top in ("node/ratoon_node", "protocol/ratoon_protocol"):
+        for path in sorted((ROOT / top).rglob("*.py")):
+            package = ".".join(path.relative_to(ROOT).parent.parts[1:3])
+            _, statements, _, missing, _ = cover.analysis2(str(path))
+            all_[package] += len(statements)
             ran[package] += len(statements) - len(missing)
-    yield f"lines run by {sample} of the worlds"
-    for package in sorted(all_):
-        if all_[package]:
-            yield f"{package:28} {ran[package]:6} of {all_[package]:6} {_share(ran, all_, package)}"
-
-
-def _share(ran: Counter[str], all_: Counter[str], package: str) -> str:
-    return f"{100 * ran[package] / all_[package]:5.1f} %"
+    for package, lines in sorted(all_.items()):
+        if lines:
+            share = 100 * ran[package] / lines
+            yield f"{package:28} {ran[package]:6} of {lines:6} {share:5.1f} %"
