@@ -11,7 +11,7 @@ import json
 import os
 import random
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,9 +22,9 @@ from ratoon_node.ingest.submission import Origin, Way
 from ratoon_node.runtime import Clock
 from ratoon_node.store import read
 from ratoon_node.store.db import Db
-from ratoon_protocol import kinds, phrase, record
+from ratoon_protocol import keys, kinds, phrase, record
 from ratoon_protocol.author import Author, Chain, Draft, capability_set, device_row, new_account
-from ratoon_protocol.errors import Code, RatoonError
+from ratoon_protocol.errors import Code, ProtocolError, RatoonError
 from ratoon_protocol.keys import AgreementKey, SigningKey
 from ratoon_protocol.kinds import Capability, Lane
 from ratoon_protocol.record import Body, Record
@@ -104,6 +104,24 @@ def make_keys(network: bytes, entropy: bytes, rng: random.Random, now_ms: int) -
         slot_key=phrase.slot_key(entropy),
         genesis=genesis.encode(),
     )
+
+
+def is_whole(records: Iterable[bytes]) -> bool:
+    """Whether encoded records are what was signed, payloads too: what peers are shown at a
+    handshake must be, and a disk may have changed it.
+    """
+    try:
+        for encoded in records:
+            found = record.decode_record(encoded)
+            if found.payload is None:
+                return False
+            record.check_payload_fits(found.header, found.payload)
+            keys.verify(
+                found.header.key, found.signature, record.signed_message(found.header_bytes)
+            )
+    except ProtocolError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -194,8 +212,9 @@ class OwnAccount:
         def said(db: sqlite3.Connection) -> Body:
             row = read.account(db, self.account)
             current = read.current(db, row.n, kinds.NODE) if row else None
-            if current is None or current.payload is None:
+            if current is None or not is_whole([read.whole(current)]):
                 return {}
+            assert current.payload is not None, "it is whole"
             return record.decode_payload(current.payload)
 
         body = description.body()

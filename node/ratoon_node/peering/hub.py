@@ -21,7 +21,7 @@ from ratoon_node.ingest.gate import Gate
 from ratoon_node.ingest.ledger import Ledger
 from ratoon_node.ingest.retention import horizon_ms
 from ratoon_node.ingest.submission import Origin, Way
-from ratoon_node.operate.own import OwnAccount
+from ratoon_node.operate.own import OwnAccount, is_whole
 from ratoon_node.peering.catchup import CatchUp
 from ratoon_node.peering.challenges import Challenges
 from ratoon_node.peering.clocks import Clocks
@@ -244,7 +244,7 @@ class Hub:
             identity, node = await self._db.read(partial(read.introduction, account=account))
         except sqlite3.Error as error:
             raise NodeError(Code.BUSY, detail=str(error)) from error
-        if not identity or not node:  # the disk had changed them, and the scrubber took them away
+        if not identity or not is_whole([*identity, node]):  # the disk has changed them
             await self._own.say_again()
             raise NodeError(Code.BUSY, detail="own records were damaged")
         own = Own(account, identity, node, self._own.device)

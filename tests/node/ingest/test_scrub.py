@@ -12,6 +12,7 @@ from ratoon_node.app import Node
 from ratoon_node.errors import NodeError
 from ratoon_node.ingest.scrub import read_slice
 from ratoon_node.ingest.submission import Origin, Way
+from ratoon_node.operate.own import is_whole
 from ratoon_node.store import read
 from ratoon_protocol.introduction import Side
 from ratoon_protocol.record import Record, decode_record
@@ -109,23 +110,30 @@ async def test_a_node_whose_own_identity_is_damaged_starts_all_the_same(tmp_path
         assert await who_it_is(node) == (1, True)
 
 
+@pytest.mark.parametrize("scrubbed", [True, False])
+@pytest.mark.parametrize("part", ["header", "payload"])
 @pytest.mark.parametrize("what", ["genesis", "node record"])
-async def test_a_node_that_lost_who_it_is_says_it_again(tmp_path: Path, what: str) -> None:
+async def test_a_node_that_lost_who_it_is_says_it_again(
+    tmp_path: Path, what: str, part: str, scrubbed: bool
+) -> None:
     async with running(tmp_path) as node:
         own = node.own.account
-        identity, record = await node.db.read(lambda db: read.introduction(db, own))
-        found = decode_record(identity[0] if what == "genesis" else record)
+        identity, about = await node.db.read(lambda db: read.introduction(db, own))
+        found = decode_record(identity[0] if what == "genesis" else about)
+        assert found.payload is not None
+        value = found.header_bytes if part == "header" else found.payload
+        changed = value[:40] + bytes([value[40] ^ 1]) + value[41:]
         await node.db.write(
-            lambda db: db.execute(
-                "UPDATE record SET header = ? WHERE id = ?",
-                (found.header_bytes[:-1] + b"?", found.id),
-            )
+            lambda db: db.execute(f"UPDATE record SET {part} = ? WHERE id = ?", (changed, found.id))
         )
-        await whole_round(node)
-        assert await who_it_is(node) != (1, True)
+        if scrubbed:
+            await whole_round(node)
         with pytest.raises(NodeError, match="busy"):
             await node.hub._session(Side.DIALER, None)
-        assert await who_it_is(node) == (1, True)
+        identity, about = await node.db.read(lambda db: read.introduction(db, own))
+        assert len(identity) == 1
+        assert is_whole([*identity, about])
+        await node.hub._session(Side.DIALER, None)
 
 
 @pytest.mark.parametrize("seed", range(3))
