@@ -7,10 +7,12 @@ import os
 import sqlite3
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import aiohttp
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
 
 from tests.bench.echo import echoing
@@ -28,27 +30,44 @@ FRAMES_AT_ONCE = 256
 
 
 def signatures(work: Work) -> list[Figure]:
-    """Signature checks on one thread and on two."""
+    """Signature checks on one thread and on two, by each library that the node could use.
+
+    The limit of the others is what the fastest does on two.
+    """
     public, secret = crypto_sign_seed_keypair(os.urandom(32))
     count = 4000 if work.quick else 20_000
     signed = [crypto_sign(os.urandom(SIGNED_BYTES), secret) for _ in range(count // 10)] * 10
+    openssl = Ed25519PublicKey.from_public_bytes(public)
 
-    def check(messages: list[bytes]) -> None:
+    def by_libsodium(message: bytes) -> None:
+        crypto_sign_open(message, public)
+
+    def by_openssl(message: bytes) -> None:
+        openssl.verify(message[:64], message[64:])
+
+    found, best = [], 0.0
+    for library, check in (("libsodium", by_libsodium), ("OpenSSL", by_openssl)):
+        rates = [_checked(check, signed, threads) for threads in (1, 2)]
+        found += [
+            Figure("bare", f"signature checks, {library}, 1 thread", rates[0], "1/s"),
+            Figure("bare", f"signature checks, {library}, 2 threads", rates[1], "1/s"),
+        ]
+        best = max(best, rates[1])
+    work.limits["signatures"] = best
+    return found
+
+
+def _checked(check: Callable[[bytes], None], signed: list[bytes], threads: int) -> float:
+    """Checks a second."""
+
+    def check_all(messages: list[bytes]) -> None:
         for message in messages:
-            crypto_sign_open(message, public)
+            check(message)
 
-    started = time.perf_counter()
-    check(signed)
-    one = count / (time.perf_counter() - started)
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         started = time.perf_counter()
-        list(pool.map(check, [signed[::2], signed[1::2]]))
-        two = count / (time.perf_counter() - started)
-    work.limits["signatures"] = two
-    return [
-        Figure("bare", "signature checks, 1 thread", one, "1/s"),
-        Figure("bare", "signature checks, 2 threads", two, "1/s"),
-    ]
+        list(pool.map(check_all, [signed[at::threads] for at in range(threads)]))
+        return len(signed) / (time.perf_counter() - started)
 
 
 def inserts(work: Work) -> list[Figure]:

@@ -1,7 +1,8 @@
-"""A node in a process of its own: `python -m tests.bench.child FOLDER [NOW_MS]`.
+"""A node in a process of its own: `python -m tests.bench.child FOLDER CHOICES`.
 
-It prints where it serves, then answers each line of input with a line; both are JSON. It ends
-when its input does.
+It prints where it serves, then answers each line of input with a line; both are JSON, as are the
+choices: what its clock shows (`now_ms`), the rules at ingest (`policy`), and `settings`. Without
+settings it sets no limits of requests. It ends when its input does.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ import secrets
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import structlog
@@ -40,8 +42,18 @@ from ratoon_node.store.rows import What
 from ratoon_protocol import kinds
 from ratoon_protocol.kinds import Scope
 from tests.bench.corpus import read_authors
+from tests.bench.counted import CountedTransport, CountedWire, Counts
+from tests.bench.processes import taken
 
 Command = Callable[..., Awaitable[dict[str, Any]]]
+Choices = dict[str, Any]
+Serving = tuple[Node, str]
+#: Settings under which a bench's one address may ask as much as it likes.
+UNLIMITED = {
+    "requests_per_minute_max": 0,
+    "records_per_minute_max": 0,
+    "entries_per_minute_max": 0,
+}
 
 
 class SetClock(SystemClock):
@@ -54,37 +66,37 @@ class SetClock(SystemClock):
         return super().now_ms() + self._ahead_ms
 
 
-def _keys(folder: Path, settings: Settings) -> Keys:
+def _keys(folder: Path, settings: Settings, now_ms: int) -> Keys:
     path = folder / KEYS
     if not path.exists():
         rng = random.SystemRandom()
-        now_ms = time.time_ns() // 1_000_000
         make_keys(settings.network_bytes, secrets.token_bytes(32), rng, now_ms).save(path)
     return Keys.load(path)
 
 
+def _settings(folder: Path, choices: Choices) -> Settings:
+    chosen = choices.get("settings", UNLIMITED)
+    return Settings(data_dir=folder, provider=folder.name, accept_private_addresses=True, **chosen)
+
+
 @contextlib.asynccontextmanager
-async def _serving(folder: Path, now_ms: int | None) -> AsyncIterator[tuple[Node, str]]:
-    settings = Settings(
-        data_dir=folder,
-        provider=folder.name,
-        requests_per_minute_max=0,
-        records_per_minute_max=0,
-        entries_per_minute_max=0,
-        accept_private_addresses=True,
-    )
+async def _serving(folder: Path, choices: Choices, counts: Counts) -> AsyncIterator[Serving]:
+    settings = _settings(folder, choices)
     runtime = system_runtime(signature_threads=settings.signature_threads)
-    if now_ms is not None:
+    if (now_ms := choices.get("now_ms")) is not None:
         runtime = replace(runtime, clock=SetClock(now_ms))
     db = await AioDb.open(folder / STORE, settings.readers)
-    transport = SocketTransport(private=True)
-    keys = _keys(folder, settings)
+    transport = CountedTransport(SocketTransport(private=True), counts)
+    keys, policy = (
+        _keys(folder, settings, runtime.clock.now_ms()),
+        Policy.parse(choices.get("policy", "").encode()),
+    )
     verifier = verifier_of(settings, runtime)
-    node = assemble(settings, runtime, db, keys, Policy.parse(b""), transport, verifier=verifier)
+    node = assemble(settings, runtime, db, keys, policy, transport, verifier=verifier)
 
     async def link(request: web.Request) -> web.WebSocketResponse:
         response, wire = await accept(request)
-        await node.hub.accept(wire)
+        await node.hub.accept(CountedWire(wire, counts))
         return response
 
     app = make_app(node, operator_token="", routes=[link_route(link)])
@@ -103,9 +115,10 @@ async def _serving(folder: Path, now_ms: int | None) -> AsyncIterator[tuple[Node
 class Commands:
     """What the parent may ask for."""
 
-    def __init__(self, node: Node, folder: Path) -> None:
+    def __init__(self, node: Node, folder: Path, counts: Counts) -> None:
         self._node = node
         self._folder = folder
+        self._counts = counts
 
     async def host(self, path: str) -> dict[str, Any]:
         """Make this node the home of a corpus' authors."""
@@ -118,10 +131,8 @@ class Commands:
     async def sync(self, address: str, posts: int) -> dict[str, Any]:
         """Add a node as a peer; answers when this one holds as many posts as it."""
         changes = self._node.fanout.subscribe()
-        wall, cpu = time.perf_counter(), time.process_time()
-        account = await self._node.hub.meet(address)
-        await self._node.ledger.add_peer(account, address, "source", "XX")
-        await self._node.peers_changed()
+        wall, before = time.perf_counter(), taken(os.getpid())
+        await self.meet(address)
         while posts > 0:
             commit = await changes.next()
             if commit is None:
@@ -129,9 +140,51 @@ class Commands:
             posts -= sum(
                 change.what is What.ADDED and change.kind == kinds.POST for change in commit.changes
             )
-        took = {"seconds": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+        seconds, after = time.perf_counter() - wall, taken(os.getpid())
         self._node.fanout.unsubscribe(changes)
-        return took
+        return {
+            "seconds": seconds,
+            "cpu": after.cpu - before.cpu,
+            "cpu_verifier": after.children_cpu - before.children_cpu,
+        }
+
+    async def meet(self, address: str, added: bool = True) -> dict[str, Any]:
+        """Open a link to a node, and add it as a peer unless it is to stay a stranger."""
+        account = await self._node.hub.meet(address)
+        if added:
+            await self._node.ledger.add_peer(account, address, "source", "XX")
+            await self._node.peers_changed()
+        return {"account": account.hex()}
+
+    async def compare(self, times: int) -> dict[str, Any]:
+        """Compare all sets with the one peer, so many times; what one comparison took here.
+
+        Bytes and messages are those of its link, both ways.
+        """
+        (neighbour,) = self._node.hub.neighbours.values()
+        found, sizes, answers, cpu = 0, [], [], time.process_time()
+        for _ in range(times):
+            before = replace(self._counts)
+            compared = await neighbour.catchup.run()
+            found += compared.fetched + compared.pushed
+            now = self._counts
+            sizes.append(now.sent_bytes + now.heard_bytes - before.sent_bytes - before.heard_bytes)
+            answers.append(now.heard - before.heard)
+        cpu = (time.process_time() - cpu) / times
+        # Of the sizes the middle one: now and then something else goes over the link meanwhile.
+        return {"bytes": median(sizes), "answers": median(answers), "cpu": cpu, "found": found}
+
+    async def carried(self) -> dict[str, Any]:
+        """Bytes and messages over this node's links since it was started."""
+        return asdict(self._counts)
+
+    async def account(self) -> dict[str, Any]:
+        """This node's own account."""
+        return {"account": self._node.own.account.hex()}
+
+    async def cpu(self) -> dict[str, Any]:
+        """Processor time of this process alone, finer than the kernel tells others."""
+        return {"cpu": time.process_time()}
 
     async def digest(self) -> dict[str, Any]:
         """Answer once everything derived is made of all that is stored."""
@@ -146,30 +199,28 @@ class Commands:
     async def usage(self) -> dict[str, Any]:
         """What the process and its store take now."""
         await self._node.sets.loaded.wait()
-        state = self._node.sets.state()
+        state, now = self._node.sets.state(), taken(os.getpid())
         return {
             "records": sum(count for count, _ in state.values()),
             "posts": state[Scope.WINDOW][0],
-            "rss": _of_process("status", "VmRSS") * 1024,
-            "written": _of_process("io", "write_bytes"),
+            "rss": now.rss + now.children_rss,
+            "rss_verifier": now.children_rss,
+            "peak": now.peak + now.children_rss,
+            "written": now.written,
             "disk": sum(path.stat().st_size for path in self._folder.glob(STORE + "*")),
-            "cpu": time.process_time(),
+            "cpu": now.cpu,
+            "cpu_verifier": now.children_cpu,
         }
 
 
-def _of_process(file: str, name: str) -> int:
-    """A number that the kernel keeps of this process."""
-    lines = Path(f"/proc/self/{file}").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(name + ":"))
-
-
-async def _main(folder: Path, now_ms: int | None) -> None:
+async def _main(folder: Path, choices: Choices) -> None:
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    async with _serving(folder, now_ms) as (node, url):
-        commands = Commands(node, folder)
+    counts = Counts()
+    async with _serving(folder, choices, counts) as (node, url):
+        commands = Commands(node, folder, counts)
         print(json.dumps({"url": url, "pid": os.getpid()}), flush=True)
         while line := await asyncio.to_thread(sys.stdin.readline):
             asked = json.loads(line)
@@ -178,4 +229,4 @@ async def _main(folder: Path, now_ms: int | None) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(_main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else None))
+    uvloop.run(_main(Path(sys.argv[1]), json.loads(sys.argv[2])))

@@ -46,14 +46,15 @@ async def _line(process: Process) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def node_child(folder: Path, now_ms: int | None = None) -> AsyncIterator[NodeChild]:
+async def node_child(folder: Path, **choices: object) -> AsyncIterator[NodeChild]:
     """A node with its store in `folder`, which is the same node again if it exists.
 
-    `now_ms`: what its clock shows when it starts, if not the time.
+    `choices`: `now_ms` (what its clock shows when it starts, if not the time), `policy` (the rules
+    at ingest) and `settings` (see `child`).
     """
     os.makedirs(folder, exist_ok=True)
     started = time.perf_counter()
-    told = [str(folder)] if now_ms is None else [str(folder), str(now_ms)]
-    async with python_child("tests.bench.child", *told) as process:
+    told = json.dumps(choices)
+    async with python_child("tests.bench.child", str(folder), told) as process:
         said = await _line(process)
         yield NodeChild(process, said["url"], said["pid"], time.perf_counter() - started)
