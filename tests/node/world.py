@@ -42,10 +42,17 @@ class Clock(SystemClock):
     def __init__(self) -> None:
         self.offset_ms = 0
         self._stopped_ms: int | None = None
+        self._standing_ms: int | None = None
 
     def stop(self) -> None:
-        """From now on time passes by `offset_ms` alone, for what holds within one second."""
+        """From now on time passes by `offset_ms` alone, for what holds within one second; and
+        durations are 0, for what a moment more would change.
+        """
         self._stopped_ms = super().now_ms()
+        self._standing_ms = super().monotonic_ms()
+
+    def monotonic_ms(self) -> int:
+        return super().monotonic_ms() if self._standing_ms is None else self._standing_ms
 
     def now_ms(self) -> int:
         base_ms = super().now_ms() if self._stopped_ms is None else self._stopped_ms

@@ -43,6 +43,7 @@ async def test_every_route_but_the_operators_answers_pages_of_other_sites(tmp_pa
 
 async def test_refusals_can_be_read_by_pages_too(tmp_path: Path) -> None:
     async with site(tmp_path, requests_per_minute_max=1) as place:
+        place.clock.stop()
         for path, status in (("/v1/nothing", 404), ("/v1/node", 429)):
             headers = {"Origin": ORIGIN}
             async with place.http.get(place.url + path, headers=headers) as response:

@@ -59,6 +59,7 @@ def test_a_home_is_charged_as_one(address: str, charged: str) -> None:
 
 async def test_too_many_requests_are_told_when_to_come_back(tmp_path: Path) -> None:
     async with site(tmp_path, requests_per_minute_max=5) as place:
+        place.clock.stop()
         for _ in range(5):
             assert (await place.get("/v1/node"))[0] == 200
         async with place.http.get(place.url + "/v1/node") as response:
@@ -72,6 +73,7 @@ async def test_too_many_requests_are_told_when_to_come_back(tmp_path: Path) -> N
 
 async def test_publishing_is_charged_by_the_record(tmp_path: Path) -> None:
     async with site(tmp_path, records_per_minute_max=21) as place:
+        place.clock.stop()
         ann = await place.resident(2)
         posts = [ann.post("x") for _ in range(19)]
         assert (await place.publish(*posts))[0] == 201
@@ -101,6 +103,7 @@ async def test_reading_is_charged_by_what_is_given(tmp_path: Path) -> None:
     async with site(tmp_path, requests_per_minute_max=100) as place:
         ann = await place.resident(2)
         await place.publish(*[ann.post("x") for _ in range(60)])
+        place.clock.stop()
         assert await left(place, "/v1/timelines/network?limit=1") == (1, 98)
         assert await left(place, "/v1/timelines/network?limit=50") == (50, 92)
 
@@ -125,6 +128,7 @@ async def test_an_account_is_charged_wherever_it_comes_from(tmp_path: Path) -> N
         ann = await member(place.node, 2)
         token = await signed_in(place, ann)
         codes = []
+        place.clock.stop()
         for at in range(12):
             headers = {"Authorization": f"Bearer {token}", "X-Forwarded-For": f"203.0.113.{at}"}
             async with place.http.get(place.url + "/v1/session", headers=headers) as response:
@@ -146,6 +150,7 @@ async def test_what_a_client_says_before_its_proxy_makes_it_nobody_else(
 ) -> None:
     proxies = ("127.0.0.1",)
     async with site(tmp_path, requests_per_minute_max=5, trusted_proxies=proxies) as place:
+        place.clock.stop()
         codes = []
         for at in range(8):
             headers = [("X-Forwarded-For", line.format(at=at)) for line in lines]
@@ -156,6 +161,7 @@ async def test_what_a_client_says_before_its_proxy_makes_it_nobody_else(
 
 async def test_signing_in_has_an_allowance_of_its_own(tmp_path: Path) -> None:
     async with site(tmp_path, entries_per_minute_max=3) as place:
+        place.clock.stop()
         ann = await member(place.node, 2)
         form = {"account": ann.account.hex()}
         for status in (200, 200, 200, 429):

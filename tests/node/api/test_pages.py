@@ -371,6 +371,7 @@ async def test_unknown_paths_are_a_page_for_people_and_json_for_programs(tmp_pat
 
 async def test_whoever_reads_too_much_is_told_so_on_a_page(tmp_path: Path) -> None:
     async with site(tmp_path, requests_per_minute_max=10) as place:
+        place.clock.stop()
         for _ in range(12):
             status, headers, _ = await fetched(place, "/about", Accept="text/html")
         assert (status, headers["Content-Type"].partition(";")[0]) == (429, "text/html")

@@ -122,6 +122,7 @@ async def test_bad_searches_are_told_so(tmp_path: Path) -> None:
 
 async def test_a_search_costs_more_than_a_page(tmp_path: Path) -> None:
     async with site(tmp_path, requests_per_minute_max=12) as place:
+        place.clock.stop()
         statuses = [(await place.get("/v1/search?q=a"))[0] for _ in range(4)]
         assert statuses[0] == 200
         assert statuses[-1] == 429

@@ -337,6 +337,7 @@ async def test_an_account_and_a_node_have_so_many_and_the_oldest_go(
     monkeypatch.setattr(sessions_module, "SESSIONS_PER_ACCOUNT_MAX", 3)
     monkeypatch.setattr(sessions_module, "SESSIONS_MAX", 5)
     async with site(tmp_path, entries_per_minute_max=0) as place:
+        place.clock.stop()
         people = [await member(place.node, seed) for seed in (2, 3, 4)]
         tokens = []
         for _ in range(4):
@@ -359,6 +360,7 @@ async def test_an_account_and_a_node_have_so_many_and_the_oldest_go(
 
 async def test_asking_for_challenges_keeps_nothing_and_is_rated(tmp_path: Path) -> None:
     async with site(tmp_path, entries_per_minute_max=30) as place:
+        place.clock.stop()
         answers = [
             await post(place, "/v1/session/challenge", {"account": "ab" * 32}) for _ in range(40)
         ]
