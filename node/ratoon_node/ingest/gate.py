@@ -32,6 +32,7 @@ from ratoon_node.ingest.submission import (
     Parts,
     Question,
     Submission,
+    Way,
     accept,
     size_of,
 )
@@ -51,6 +52,9 @@ from ratoon_protocol.limits import VANISH_GRACE_MS
 BUSY_RETRY_MS = 1000
 # Records of a batch that are read anew in one go: 1 to 2 ms of the event loop.
 ACCEPTED_AT_ONCE = 250
+# Of the intake any one way in may fill so much. What is left is for the others: a flood of people's
+# posts keeps no peer out, nor peers people. A way with nothing waiting may fill all of it.
+WAY_SHARE = 7 / 8
 # Erasures that come within this time share one cut of the log, which the writer pays for.
 FOLD_GATHER_MS = 200
 # Pause before the log is cut again while a reader still holds it.
@@ -87,6 +91,17 @@ class _Batch(NamedTuple):
     size: int
     origin: Origin
     answer: asyncio.Future[list[Outcome]]
+
+
+class _Waiting(NamedTuple):
+    """What was taken in and is not yet answered: records, and their bytes."""
+
+    records: int = 0
+    size: int = 0
+
+    def more(self, records: int, size: int) -> _Waiting:
+        """With so many more."""
+        return _Waiting(self.records + records, self.size + size)
 
 
 class _Verified(NamedTuple):
@@ -133,8 +148,8 @@ class Gate:
             db, self._accounts, clock, node, limits.horizon_days, self._repaired
         )
         self._intake: deque[_Batch] = deque()
-        self._waiting = 0
-        self._waiting_bytes = 0
+        self._waiting = _Waiting()
+        self._waiting_of = {way: _Waiting() for way in Way}
         self._arrived = asyncio.Event()
         self._verified: asyncio.Queue[_Verified] = asyncio.Queue(maxsize=1)
         #: Accounts to judge in slices, each once: never more than there are in the store.
@@ -172,23 +187,31 @@ class Gate:
         if not items:
             return []
         size = sum(map(size_of, items))
-        if (
-            self._waiting + len(items) > self._limits.intake_records_max
-            or self._waiting_bytes + size > self._limits.intake_bytes_max
-        ):
-            raise NodeError(Code.BUSY, detail="intake is full", retry_ms=BUSY_RETRY_MS)
+        self.check_room(origin.way, len(items), size)
         answer: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
         self._intake.append(_Batch(items, size, origin, answer))
-        self._wait_for(len(items), size)
+        self._wait_for(origin.way, len(items), size)
         self._arrived.set()
         return await answer
 
-    def _wait_for(self, records: int, size: int) -> None:
+    def check_room(self, way: Way, records: int, size: int) -> None:
+        """Raise `NodeError(busy)` if the intake has no room for so many records and bytes now:
+        whoever asks before they take a batch apart has refused it for less.
+        """
+        most, bytes_most = self._limits.intake_records_max, self._limits.intake_bytes_max
+        all_, own = self._waiting, self._waiting_of[way]
+        fits = all_.records + records <= most and all_.size + size <= bytes_most
+        shared = own.records + records <= WAY_SHARE * most
+        shared = shared and own.size + size <= WAY_SHARE * bytes_most
+        if not fits or (own.records and not shared):
+            raise NodeError(Code.BUSY, detail="intake is full", retry_ms=BUSY_RETRY_MS)
+
+    def _wait_for(self, way: Way, records: int, size: int) -> None:
         """Count what is taken in and not yet answered, or (below zero) what is."""
-        self._waiting += records
-        self._waiting_bytes += size
-        self._metrics.ingest_waiting_records.set(self._waiting)
-        self._metrics.ingest_waiting_bytes.set(self._waiting_bytes)
+        self._waiting = self._waiting.more(records, size)
+        self._waiting_of[way] = self._waiting_of[way].more(records, size)
+        self._metrics.ingest_waiting_records.set(self._waiting.records)
+        self._metrics.ingest_waiting_bytes.set(self._waiting.size)
 
     async def _verify_batches(self) -> None:
         batches: list[_Batch] = []
@@ -275,13 +298,13 @@ class Gate:
             part = list(outcomes[at : at + len(batch.items)])
             at += len(batch.items)
             self._count(batch.origin, part)
-            self._wait_for(-len(batch.items), -batch.size)
+            self._wait_for(batch.origin.way, -len(batch.items), -batch.size)
             if not batch.answer.done():
                 batch.answer.set_result(part)
 
     def _refuse(self, batches: Sequence[_Batch], code: Code, detail: str) -> None:
         for batch in batches:
-            self._wait_for(-len(batch.items), -batch.size)
+            self._wait_for(batch.origin.way, -len(batch.items), -batch.size)
             if not batch.answer.done():
                 batch.answer.set_exception(NodeError(code, detail=detail))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
@@ -89,6 +90,7 @@ class Candidate(NamedTuple):
 class Finding(NamedTuple):
     """What was found of one submission without a store: plain values, for it comes from a process
     that checks. `code` None: it decodes and is signed. `id` stands where an `Outcome` has one.
+    With `internal` the detail says where the program failed, which is for the log alone.
     """
 
     code: Code | None = None
@@ -159,7 +161,8 @@ def _read(item: Submission, strict: bool) -> tuple[Record, bool]:
 def accept(item: Submission, origin: Origin, finding: Finding) -> Candidate | Outcome:
     """A submission as what `examine` found it to be; its bytes are not looked at again."""
     if finding.code is not None:
-        return Outcome(finding.id, finding.code, finding.detail, finding.peer_fault)
+        detail = "" if finding.code is Code.INTERNAL else finding.detail
+        return Outcome(finding.id, finding.code, detail, finding.peer_fault)
     id_ = b""
     if isinstance(item, Parts):
         header_bytes, signature, payload, _, id_ = item
@@ -176,8 +179,16 @@ def accept(item: Submission, origin: Origin, finding: Finding) -> Candidate | Ou
 
 
 def examine_all(asked: Sequence[Question], network: bytes, now_ms: int) -> list[Finding]:
-    """Each of them. For a thread or a process of its own."""
-    return [examine(one, network, now_ms) for one in asked]
+    """Each of them; a crash (a bug) costs one. For a thread or a process of its own."""
+    return [_examined(one, network, now_ms) for one in asked]
+
+
+def _examined(asked: Question, network: bytes, now_ms: int) -> Finding:
+    try:
+        return examine(asked, network, now_ms)
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        return Finding(Code.INTERNAL, f"{type(error).__name__} in {last.name}, line {last.lineno}")
 
 
 def read_body(found: Record) -> tuple[Body | None, Code | None]:

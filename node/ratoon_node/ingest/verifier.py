@@ -4,8 +4,8 @@ That is half of the work of taking a record in, it needs nothing but the bytes, 
 writer in one process it slows the writer down, because both want the interpreter; so a node has
 it done next door. A child is sent submissions and says what it found. It knows no file, no key of
 the node and no network, and bytes from strangers are first read there. It ends when its input
-does, so none is left behind when a node is killed; one that dies is replaced, and what it had is
-looked at here.
+does, so none is left behind when a node is killed; one that dies, hangs or says what is no answer
+is replaced, and what it had is looked at here.
 
     request  := length: 4 bytes, big-endian; [network, now_ms, [question, ...]]
     question := [strict, known, record] or [strict, known, header, signature, payload, id]
@@ -16,6 +16,7 @@ looked at here.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Sequence
@@ -41,6 +42,8 @@ LENGTH_BYTES = 4
 PART_MIN = 16
 # After a child died the node checks by itself for so long, then starts another.
 MOURNED_MS = 5000
+# A child that has not answered for so long hangs: a full batch takes it a third of a second.
+ANSWER_SECONDS_MAX = 30
 # A child that was told of the end of its input has so long before it is killed.
 END_SECONDS_MAX = 2
 
@@ -119,8 +122,8 @@ class ProcessVerifier:
         if not child.mourned:
             try:
                 return await child.examine(asked, network, now_ms)
-            except (OSError, EOFError) as error:
-                log.warning("verifier_died", error=type(error).__name__)
+            except Exception as error:  # whatever it was, here the same is found
+                log.warning("verifier_died", error=type(error).__name__, status=child.status)
         return await self._spare.examine(asked, network, now_ms)
 
     async def close(self) -> None:
@@ -137,6 +140,8 @@ class _Child:
         self._turn = asyncio.Lock()
         self._closed = False
         self._died_ms: int | None = None
+        #: How the last one that went wrong ended: its exit status, or minus the signal's number.
+        self.status: int | None = None
 
     @property
     def mourned(self) -> bool:
@@ -145,22 +150,30 @@ class _Child:
         return died_ms is not None and self._clock.monotonic_ms() - died_ms < MOURNED_MS
 
     async def start(self) -> None:
-        """Start the process if none runs. Raises OSError where that is not possible."""
+        """Start the process if none runs; where that is not possible, the first request tries."""
         async with self._turn:
-            await self._running()
+            try:
+                await self._running()
+            except (OSError, EOFError) as error:
+                log.warning("verifier_not_started", error=type(error).__name__)
 
     async def examine(
         self, asked: Sequence[Question], network: bytes, now_ms: int
     ) -> list[Finding]:
-        """Ask it. Raises OSError or EOFError if it is gone; a later call starts another."""
+        """Ask it. Raises OSError or EOFError if it is gone or hangs, ValueError or TypeError for
+        what is no answer; a later call starts another.
+        """
         async with self._turn:
             try:
-                return await _ask(await self._running(), pack_request(asked, network, now_ms))
+                async with asyncio.timeout(ANSWER_SECONDS_MAX):
+                    data = await _ask(await self._running(), pack_request(asked, network, now_ms))
+                return read_answer(data, len(asked))
             except BaseException:  # half a request is of no use to the next one
                 self._died_ms = self._clock.monotonic_ms()
                 process, self._process = self._process, None
                 if process is not None:
                     await _end(process)
+                    self.status = process.returncode
                 raise
 
     async def _running(self) -> Process:
@@ -168,7 +181,11 @@ class _Child:
             raise EOFError
         if self._process is None or self._process.returncode is not None:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", CHILD_MODULE, stdin=PIPE, stdout=PIPE, stderr=DEVNULL
+                *(sys.executable, "-m", CHILD_MODULE),
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=DEVNULL,
+                env=_environment(),
             )
         return self._process
 
@@ -180,14 +197,19 @@ class _Child:
                 await _end(self._process)
 
 
-async def _ask(process: Process, request: bytes) -> list[Finding]:
+def _environment() -> dict[str, str]:
+    """A child finds its modules where this process did, not in the folder it is started in."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONSAFEPATH": "1"}
+
+
+async def _ask(process: Process, request: bytes) -> bytes:
     assert process.stdin is not None, "a child has pipes"
     assert process.stdout is not None, "a child has pipes"
     process.stdin.write(len(request).to_bytes(LENGTH_BYTES))
     process.stdin.write(request)
     await process.stdin.drain()
     length = int.from_bytes(await process.stdout.readexactly(LENGTH_BYTES))
-    return read_answer(await process.stdout.readexactly(length))
+    return await process.stdout.readexactly(length)
 
 
 async def _end(process: Process) -> None:
@@ -225,9 +247,12 @@ def _item(
     return data if signature is None else Parts(data, signature, payload, None, id_)
 
 
-def read_answer(data: bytes) -> list[Finding]:
-    """An answer, read."""
-    return [GOOD if row is None else _finding(*row) for row in msgpack.unpackb(data, raw=False)]
+def read_answer(data: bytes, count: int) -> list[Finding]:
+    """An answer to `count` questions, read. Raises ValueError or TypeError if it is none."""
+    rows = msgpack.unpackb(data, raw=False)
+    if len(rows) != count:
+        raise ValueError(f"{len(rows)} findings of {count}")
+    return [GOOD if row is None else _finding(*row) for row in rows]
 
 
 def _finding(
