@@ -21,7 +21,7 @@ from tests.bench.work import Work
 from tests.tidy.source import ROOT
 
 KEPT = ROOT / "bench-results" / "stores"
-SMALL, LARGE = 100_000, 1_000_000
+TINY, SMALL, LARGE = 10_000, 100_000, 1_000_000
 # When their last record is written: the same records on every day, compared on every day.
 UNTIL = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -36,14 +36,22 @@ class Seeded:
     @property
     def size(self) -> str:
         """How its figures are called."""
-        count = self.state.records
-        return f"{count // LARGE}M" if count >= LARGE else f"{count // 1000}k"
+        return size_name(self.state.records)
+
+
+def size_name(count: int) -> str:
+    """10k, 100k, 1M."""
+    return f"{count // LARGE}M" if count >= LARGE else f"{count // 1000}k"
+
+
+def tables() -> str:
+    """What stands for the tables of this version: stores with others are of no use."""
+    return hashlib.sha256("".join(MIGRATIONS).encode()).hexdigest()[:8]
 
 
 async def seeded(records: int) -> Seeded:
     """The kept store of that size, made now if there is none or its tables have changed."""
-    tables = hashlib.sha256("".join(MIGRATIONS).encode()).hexdigest()[:8]
-    folder = KEPT / f"{records}-{VERSION}-{tables}"
+    folder = KEPT / f"{records}-{VERSION}-{tables()}"
     state = State.load(folder)
     if state is None or not state.digest:
         print(f"seeding {records} records", file=sys.stderr)
@@ -68,7 +76,7 @@ async def seeded(records: int) -> Seeded:
 
 async def stores(work: Work) -> list[Seeded]:
     """Those that a run measures: the large one only where it was asked for."""
-    sizes = [SMALL, LARGE] if work.large else [SMALL]
+    sizes = [TINY] * work.growth + [SMALL] + [LARGE] * work.large
     return [await seeded(size) for size in sizes]
 
 

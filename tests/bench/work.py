@@ -26,6 +26,10 @@ class Work:
     quick: bool
     #: Whether cases with a million records run, for which a store is seeded for minutes.
     large: bool = False
+    #: Whether cases with ten thousand run, too, so that it is seen how figures grow.
+    growth: bool = False
+    #: How long a node is flooded, if not as long as usual.
+    seconds: int | None = None
     limits: dict[str, float] = field(default_factory=dict)
     #: What a bare server gave, by what was asked of it.
     echoes: dict[str, Load] = field(default_factory=dict)
