@@ -66,6 +66,17 @@ async def test_commits_without_bytes_are_bounded_too() -> None:
     assert BYTES_WAITING_MAX // 2 < waiting < BYTES_WAITING_MAX
 
 
+async def test_commits_that_wait_are_bounded_by_their_number() -> None:
+    fanout = Fanout()
+    slow = fanout.subscribe()
+    commits = [changes_of(1, seed) for seed in range(COMMITS_WAITING_MAX + 2)]
+    for commit in commits:
+        fanout.publish(commit)
+    assert await slow.next() is None
+    assert await slow.next() is commits[-1]
+    assert slow.idle
+
+
 def hold(db: sqlite3.Connection, begun: threading.Event, go_on: threading.Event) -> None:
     """A reader in the middle of something long."""
     db.execute("BEGIN")
