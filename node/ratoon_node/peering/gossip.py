@@ -30,7 +30,7 @@ from ratoon_protocol.kinds import Scope, kind_class
 from ratoon_protocol.record import Record
 
 # How often it is looked which offers are due, while any wait.
-ROUND_MS = 100
+ROUND_MS = 50
 
 #: Per account the nodes that stand for it.
 Hosts = Mapping[bytes, frozenset[bytes]]
@@ -136,15 +136,13 @@ class Gossip:
         way.push([id_ for id_ in whole if id_ in told], now_ms)
         if whole:
             neighbour.link.queue([packed[id_] for id_ in whole])
-        for certain in (True, False):
-            # Whoever published it here wants to know who holds it: every peer answers an offer.
-            ids = [
-                one.id
-                for one in new
-                if one.id not in sent and certain == (one.id not in told or one.what is What.BYTES)
-            ]
-            if not way.offer_later(ids, now_ms, certain):
-                neighbour.link.behind.set()
+        rest = [one for one in new if one.id not in sent]
+        # Whoever published it here wants to know who holds it: every peer answers an offer.
+        certain = [one.id for one in rest if one.id not in told or one.what is What.BYTES]
+        others = [one.id for one in rest if one.id in told and one.what is not What.BYTES]
+        room = way.offer_later(certain, now_ms, certain=True)
+        if not way.offer_later(others, now_ms, certain=False) or not room:
+            neighbour.link.behind.set()
         self._waiting.set()
 
     def hear(self, neighbour: Neighbour, event: Event) -> None:

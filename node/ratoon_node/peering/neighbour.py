@@ -31,7 +31,7 @@ class Neighbour:
         self.link = link
         self.exchange = exchange
         self.catchup = catchup
-        self.way = Way()
+        self.way = Way(link.session.side)
         self.requests: asyncio.Queue[Get | Chain | Find] = asyncio.Queue(REQUESTS_IN_FLIGHT_MAX)
         #: Challenges under way: nonce, then id and the hash that only a holder can give.
         self.challenges: dict[bytes, tuple[bytes, bytes]] = {}

@@ -11,13 +11,15 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Container, Iterable
 
+from ratoon_protocol.introduction import Side
+
 # How long an offer waits for the record to reach the peer by another way, and after how long it is
 # settled whether a push was of use: longer than most ways take, shorter than people notice.
 OFFER_MS = 200
 # A link is pushed to while at least so large a part of what is pushed is of use.
 WORTH_MIN = 0.4
-# Of a link that nothing is known of: it is tried.
-WORTH_FIRST = 0.6
+# Of a link that nothing is known of: it is tried once.
+WORTH_FIRST = 0.45
 # What one push or one question counts beside all before it.
 WORTH_STEP = 0.2
 # Ids remembered of one link: offers that wait, pushes to be settled, offers that may be asked for.
@@ -25,11 +27,12 @@ IDS_MAX = 16_384
 
 
 class Way:
-    """One link."""
+    """One link. Its two ends do not offer at the same time: whoever accepted it waits longer."""
 
-    def __init__(self) -> None:
+    def __init__(self, side: Side) -> None:
         #: Part of the records passed on over it that its peer would else have had to ask for.
         self.worth = WORTH_FIRST
+        self._offer_ms = OFFER_MS if side is Side.DIALER else 2 * OFFER_MS
         # Ids in the order they came, each with the time when it is due.
         self._waiting: OrderedDict[bytes, tuple[int, bool]] = OrderedDict()
         self._pushed: OrderedDict[bytes, int] = OrderedDict()
@@ -53,7 +56,7 @@ class Way:
         False if too many wait: then nothing does any more, and the sets are to be compared.
         """
         for id_ in ids:
-            self._waiting[id_] = now_ms + OFFER_MS, certain
+            self._waiting[id_] = now_ms + self._offer_ms, certain
         if len(self._waiting) <= IDS_MAX:
             return True
         self._waiting.clear()
