@@ -18,7 +18,7 @@ INPUT ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check lint types imports format bench sim crash fuzz lock clean
+.PHONY: help run demo test check lint types imports format bench sim scale crash fuzz lock clean
 
 help: ## say what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -64,6 +64,9 @@ crash: $(VENV)/.dev ## kill, fill and starve the real program: make crash KILLS=
 fuzz: $(VENV)/.dev ## look for inputs that break a promise: make fuzz SECONDS=300 TARGET=codec
 	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(if $(TARGET),--target $(TARGET)) \
 		$(if $(INPUT),--input $(INPUT)) $(ARGS)
+
+scale: $(VENV)/.dev ## simulate 10, 100 and 1,000 nodes (5 GiB, half an hour); ARGS=--nodes=10,100
+	@$(BIN)/python -m tests.sim.scale $(ARGS)
 
 # ------------------------------------------------------------------------------ the environment
 
