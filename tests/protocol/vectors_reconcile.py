@@ -18,6 +18,8 @@ Segment = dict[str, Any]
 
 R_RECONCILE = "R-78"
 VECTORS = Path(__file__).parents[2] / "protocol" / "vectors"
+# A session that needs more goes on for ever: a test of it would never end.
+_MESSAGES_MAX = 400
 
 HOW = (
     "Record i of a segment (from first, count of them) has the timestamp start_s + i // per_second "
@@ -67,6 +69,7 @@ def transcript(client: Reconciler, server: Reconciler) -> dict[str, list[str]]:
     while message is not None:
         answer = server.respond(message)
         messages += [message, answer]
+        assert len(messages) <= _MESSAGES_MAX, "the session makes no progress"
         step = client.proceed(answer)
         have += step.have
         need += step.need
