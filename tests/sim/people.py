@@ -391,8 +391,12 @@ class Person:
     async def _introduce(self, home: Machine, outcomes: Sequence[Outcome]) -> None:
         """The home does not know enough of the account: show it everything, or wait."""
         await self._clock.sleep_ms(self._patience.randrange(300, 4000))
+        notes = self._town.notes
+        forgets = home.name in notes.forgetful or home.name in notes.rotten
         if any(outcome.code in _INTRODUCE for outcome in outcomes):
             try:
+                if forgets:  # with its disk went that it is a home: one signs up again
+                    await home.call(lambda node: node.own.host(self.account, hosting=True))
                 await home.call(partial(publish, part=self.operations))
             except (MachineDown, NodeError):
                 return
