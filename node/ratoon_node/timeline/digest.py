@@ -40,6 +40,8 @@ FLOOD_SLICE_LINES = 3000
 GATHER_MS = 100
 # After the disk refused.
 RETRY_MS = 1000
+# Of what the chapters keep words and names: tags, marks, how somebody is called.
+_WORDED = frozenset({kinds.POST, kinds.EDIT, kinds.PROFILE})
 log = structlog.get_logger()
 
 
@@ -122,6 +124,8 @@ class Digest:
         self.observers: list[Callable[[], None]] = []
         #: Everything up to this line is in the derived tables.
         self.position = 0
+        #: Slices that took words out of derived tables: the log still has them, until it is cut.
+        self.taken_out = 0
 
     async def start(self) -> None:
         """Go on where the last run stopped."""
@@ -174,23 +178,25 @@ class Digest:
         """
         since, now_ms = self.position, self._clock.now_ms()
 
-        def take(db: sqlite3.Connection) -> tuple[int, bool]:
+        def take(db: sqlite3.Connection) -> tuple[int, bool, bool]:
             lines = read.journal(db, since, most)
             if not lines:
-                return since, False
+                return since, False, False
             digested.begin_highest(db)
+            seen: list[Seen] = []
             if not skip:
                 seen = look(db, lines, self._own)
                 for chapter in self._chapters:
                     chapter.take(db, seen, now_ms)
                 _note_highest(db, seen)
             digested.save_position(db, lines[-1].n)
-            return lines[-1].n, len(lines) == most
+            return lines[-1].n, len(lines) == most, any(map(_took_words, seen))
 
         if not await self._db.read(lambda db: bool(read.journal(db, since, 1))):
             return False  # nothing to write is nothing to sync
         async with self.still:
-            self.position, more = await self._db.write(take)
+            self.position, more, words = await self._db.write(take)
+        self.taken_out += words
         self._moved.set()
         for observer in self.observers:
             observer()
@@ -249,6 +255,12 @@ def look(db: sqlite3.Connection, lines: Iterable[Line], own: bytes) -> list[Seen
             if post.row.n not in found or found[post.row.n].readable:
                 found[post.row.n] = seen(post.row.n, post, edit.position)
     return as_edited(db, list(found.values()))
+
+
+def _took_words(one: Seen) -> bool:
+    """Whether words of a record may have been in derived tables that are not to be there now."""
+    worded = one.row is None or one.row.kind in _WORDED
+    return worded and not one.fresh and not one.readable
 
 
 def _note_highest(db: sqlite3.Connection, seen: Sequence[Seen]) -> None:

@@ -137,6 +137,9 @@ class Cleaner:
         self._clock = clock
         self._spawn = spawn
         self._turn = asyncio.Lock()
+        #: What the digest took out that is cut out of the log (see `Digest.taken_out`). A start
+        #: has cut the log, whatever was in it.
+        self._cut = 0
 
     def start(self) -> None:
         """Begin with what an earlier run has left."""
@@ -165,9 +168,11 @@ class Cleaner:
             for shard in shards:
                 async with self._digest.still:
                     await self._make_anew(shard)
-            while await self._db.read(words.uncut):
+            while self._cut != self._digest.taken_out or await self._db.read(words.uncut):
+                taken_out = self._digest.taken_out
                 if await self._db.checkpoint():
                     await self._db.write(words.note_cut)
+                    self._cut = taken_out
                 else:
                     await self._clock.sleep_ms(RETRY_MS)
             return len(shards)

@@ -12,9 +12,11 @@ import structlog
 
 from ratoon_node.app import Node
 from ratoon_node.ingest.submission import Origin, Way
+from ratoon_node.policy.naming import likeness
 from ratoon_node.store import read
 from ratoon_protocol import kinds, record
 from ratoon_protocol.author import Draft
+from ratoon_protocol.bodies import FACET_TAG
 from ratoon_protocol.operation import parse_operation
 from ratoon_protocol.record import Record
 from tests.node.world import Clock, Person, join, person, running
@@ -147,3 +149,45 @@ async def test_a_vanished_account_leaves_its_log_alone(tmp_path: Path) -> None:
         assert len(traces(tmp_path, stay)) >= 60
         late = await node.gate.submit([gone[0].encode()], API)
         assert late[0].code == "gone"
+
+
+LIMITED = """
+[[rule]]
+id     = "no-dull"
+when   = { kind = "%s", word = "dull" }
+then   = "limit"
+reason = "spam"
+"""
+
+
+def tagged(ann: Person, text: str, tag: str) -> Record:
+    place = len(text) + 1
+    facet = [place, place + 1 + len(tag), FACET_TAG, tag]
+    return ann.post(f"{text} #{tag}", facets=[facet])
+
+
+def named(ann: Person, name: str) -> Record:
+    return ann.sign(kinds.PROFILE, {"name": name, "bio": "dull"}, b"")
+
+
+@pytest.mark.parametrize("kind", ["post", "profile"])
+async def test_words_that_no_search_finds_leave_tables_and_log_too(
+    tmp_path: Path, kind: str
+) -> None:
+    """Of what is limited the tags and the name are kept: they go however late the digest is."""
+    async with running(tmp_path, policy=LIMITED % kind) as node:
+        ann = ann_of(node)
+        await join(node, ann)
+        whistle = "whistlebird"
+        kept = whistle if kind == "post" else likeness(whistle)
+        first = tagged(ann, "dull", whistle) if kind == "post" else named(ann, whistle)
+        await publish(node, [first])
+        await settled(node)
+        assert kept.encode() in everything(tmp_path)
+        async with node.digest.still:
+            gone = ann.sign(kinds.DELETE, {"ids": [first.id]}) if kind == "post" else None
+            await publish(node, [gone or named(ann, "another")])
+            await node.gate.settled()
+        await settled(node)
+        assert whistle.encode() not in everything(tmp_path)
+        assert kept.encode() not in everything(tmp_path)
