@@ -95,8 +95,8 @@ def check_bounds(machine: Machine) -> None:
 def _of_node(machine: Machine) -> Measured:
     node = machine.node
     hub, settings = node.hub, node.settings
-    yield "records waiting at the gate", node.gate._waiting, settings.intake_records_max
-    yield "bytes waiting at the gate", node.gate._waiting_bytes, settings.intake_bytes_max
+    yield "records waiting at the gate", node.gate._waiting.records, settings.intake_records_max
+    yield "bytes waiting at the gate", node.gate._waiting.size, settings.intake_bytes_max
     yield "links", hub._links, settings.links_max
     yield "open links", len(hub._open), settings.links_max
     yield "people waiting to meet", len(hub._met), settings.links_max

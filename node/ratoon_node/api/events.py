@@ -20,6 +20,7 @@ from ratoon_node.api.access import signed_in, token_of
 from ratoon_node.api.following import TOPICS, Reader, Wanted, Word, as_json
 from ratoon_node.api.ports import Services
 from ratoon_node.api.route import Example, Route
+from ratoon_node.api.sending import sent
 from ratoon_node.api.telling import NoticeReader
 from ratoon_node.runtime import Clock
 from ratoon_node.timeline.feed import Message
@@ -87,7 +88,7 @@ class Events:
             since = asked.number_in(last, "Last-Event-ID", INT_MAX)
         node = self._services.node
         response = web.StreamResponse(headers=_HEADERS)
-        client = _Client(response, node.runtime.clock)
+        client = _Client(request, response, node.runtime.clock)
         clients = request.get(asked.CLIENTS, ())
         with self._services.streams.one(clients, node.settings.streams_max) as count:
             node.metrics.streams.set(count)
@@ -96,8 +97,8 @@ class Events:
             if topic is None:
                 reader = NoticeReader(self._services, token, since, client.send, client.note)
             else:
-                sent = partial(asked.sent, request, self._services)
-                reader = Reader(self._services, topic, since, client.tell, client.note, sent)
+                told = partial(asked.sent, request, self._services)
+                reader = Reader(self._services, topic, since, client.tell, client.note, told)
             await self._serve(reader, client)
         node.metrics.streams.set(self._services.streams.open)
         return response
@@ -130,7 +131,8 @@ class Events:
 class _Client:
     """What one client is sent. A client that does not read holds up its own reader alone."""
 
-    def __init__(self, response: web.StreamResponse, clock: Clock) -> None:
+    def __init__(self, request: web.Request, response: web.StreamResponse, clock: Clock) -> None:
+        self._request = request
         self._response = response
         self._clock = clock
 
@@ -140,21 +142,24 @@ class _Client:
 
     async def send(self, cursor: int, text: bytes) -> None:
         """An event as JSON."""
-        await self._response.write(b"id: %d\ndata: %b\n\n" % (cursor, text))
+        await self._write(b"id: %d\ndata: %b\n\n" % (cursor, text))
 
     async def note(self, words: bytes, cursor: int | None = None) -> None:
         """Words about the stream itself: the client's cursor stays, unless one is given."""
         if cursor is not None:
             await self.send(cursor, words)
         else:
-            await self._response.write(b"data: %b\n\n" % words)
+            await self._write(b"data: %b\n\n" % words)
+
+    async def _write(self, data: bytes) -> None:
+        await sent(self._request, self._response.write(data), len(data))
 
     async def beat(self) -> None:
         """Comments for ever."""
-        await self._response.write(b"retry: %d\n\n" % RETRY_MS)
+        await self._write(b"retry: %d\n\n" % RETRY_MS)
         while True:
             await self._clock.sleep_ms(HEARTBEAT_MS)
-            await self._response.write(b": still here\n\n")
+            await self._write(b": still here\n\n")
 
 
 async def _until_gone(work: Coroutine[Any, Any, None]) -> None:

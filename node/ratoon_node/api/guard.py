@@ -16,6 +16,7 @@ from ratoon_node.api.pages.frame import refusal, wants_page
 from ratoon_node.api.ports import Services
 from ratoon_node.api.rate import BYTES_PER_REQUEST, ITEMS_PER_REQUEST, Places, Pool
 from ratoon_node.api.route import Handler, Route
+from ratoon_node.api.sending import AT_ONCE_BYTES, sent
 from ratoon_node.errors import NodeError, told
 from ratoon_node.store.failing import passes
 from ratoon_node.telemetry import Metrics
@@ -167,13 +168,24 @@ class Guard:
             asked.no_query(request)
         if route.holds:
             return await handler(request)
-        return await self._bounded(request, handler)
+        return await self._bounded(request, place, handler)
 
-    async def _bounded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Answer, if not too many are being answered, nor too many for this client."""
+    async def _bounded(
+        self, request: web.Request, place: Place, handler: Handler
+    ) -> web.StreamResponse:
+        """Answer, if not too many are being answered, nor too many for this client.
+
+        A long answer counts until the client has taken it: it waits in this node's memory.
+        """
         most = self._services.node.settings.requests_active_max
         with self._taken.one(request.get(asked.CLIENTS, ()), most):
-            return await handler(request)
+            response = await handler(request)
+            size = _size_of(response)
+            if size > AT_ONCE_BYTES and not request.get(asked.CUT):
+                self._finish(request, place, response)
+                await response.prepare(request)
+                await sent(request, response.write_eof(), size)
+            return response
 
     def _finish(self, request: web.Request, place: Place, response: web.StreamResponse) -> None:
         """Charge for what is given, and add the headers that were not set."""
@@ -193,8 +205,7 @@ class Guard:
     ) -> None:
         services = self._services
         now_ms = services.node.runtime.clock.monotonic_ms()
-        body = getattr(response, "body", None)
-        size = len(body) if isinstance(body, bytes) else 0
+        size = _size_of(response)
         cost = max(response.get(ITEMS, 0) / ITEMS_PER_REQUEST, size // BYTES_PER_REQUEST)
         if cost:
             for client in clients:
@@ -205,6 +216,12 @@ class Guard:
             left, seconds = min(rates.left(client, now_ms) for client in clients)
             response.headers["RateLimit-Policy"] = policy
             response.headers["RateLimit"] = f'"{place.route.pool}";r={left};t={seconds}'
+
+
+def _size_of(response: web.StreamResponse) -> int:
+    """Bytes of a body that is sent whole."""
+    body = getattr(response, "body", None)
+    return len(body) if isinstance(body, bytes) else 0
 
 
 async def _nothing(_: web.Request) -> web.StreamResponse:

@@ -28,6 +28,7 @@ from ratoon_node.api.ports import Services
 from ratoon_node.api.publish import API
 from ratoon_node.api.rate import Pool, records_cost
 from ratoon_node.api.route import Route
+from ratoon_node.api.sending import cut, sent
 from ratoon_node.api.telling import NoticeReader
 from ratoon_node.errors import NodeError
 from ratoon_node.timeline.feed import Message
@@ -96,11 +97,14 @@ class Streams:
             max_msg_size=MESSAGE_BYTES_MAX,
         )
         await socket.prepare(request)
+        transport = request.transport
         self._open[socket] = None
         stream = _Stream(self._services, request, socket)
         try:
             await stream.run()
         finally:
+            if socket.close_code == WSCloseCode.ABNORMAL_CLOSURE:
+                cut(transport)  # it answers no ping: nobody waits for it to read
             await stream.end()
             del self._open[socket]
         return socket
@@ -151,9 +155,9 @@ class _Stream:
         return task
 
     async def _send(self, data: bytes, opcode: WSMsgType = WSMsgType.BINARY) -> None:
-        """Send to somebody who may have left."""
+        """Send to somebody who may have left, or does not read."""
         try:
-            await self._socket.send_frame(data, opcode)
+            await sent(self._request, self._socket.send_frame(data, opcode), len(data))
         except ConnectionError:
             await self._socket.close()
 
@@ -168,13 +172,18 @@ class _Stream:
     # --- publishing ----------------------------------------------------------------------
 
     async def _publish(self, data: bytes, held: bool) -> None:
-        """Answer one message; whoever does not read the answers is not read from either."""
+        """Answer one message; whoever does not read the answers is not read from either, and
+        what they sent counts no longer for the room that everybody shares.
+        """
         try:
-            await self._send(msgpack.packb(await self._answer(data, held)))
+            try:
+                answer = await self._answer(data, held)
+            finally:
+                if held:
+                    self._services.bodies.give(len(data))
+            await self._send(msgpack.packb(answer))
         finally:
             self._room.release()
-            if held:
-                self._services.bodies.give(len(data))
 
     async def _answer(self, data: bytes, held: bool) -> list[Any]:
         number: int | None = None
@@ -211,15 +220,15 @@ class _Stream:
             self._reader = None
         if topic is not None:
             tell = self._tell_json if wanted.json else self._tell_packed
-            sent = partial(asked.sent, self._request, self._services)
-            reader = Reader(self._services, topic, wanted.since, tell, self._note, sent)
+            told = partial(asked.sent, self._request, self._services)
+            reader = Reader(self._services, topic, wanted.since, tell, self._note, told)
             self._reader = self._spawn(self._read(reader))
         elif wanted.subscribe == "notifications":
             token = wanted.token or token_of(self._request)
-            told = NoticeReader(
+            notices = NoticeReader(
                 self._services, token, wanted.since, lambda _, text: self._say(text), self._say
             )
-            self._reader = self._spawn(self._read(told))
+            self._reader = self._spawn(self._read(notices))
 
     async def _read(self, reader: Reader | NoticeReader) -> None:
         """Read for ever. Whoever is sent nothing more is told so, and goes on from their cursor:
