@@ -62,7 +62,9 @@ def test_a_listed_domain_covers_what_is_below_it_however_written(text):
     assert domain.parse_domain(text) == "example.org"
 
 
-@pytest.mark.parametrize("text", ["", "https://example.org", "a b", "a..b", "*", "a@b", ".x", "%2541.org"])
+@pytest.mark.parametrize(
+    "text", ["", "https://example.org", "a b", "a..b", "*", "a@b", ".x", "%2541.org"]
+)
 def test_what_is_not_a_domain_is_refused(text):
     with pytest.raises(ValueError, match="not a domain"):
         domain.parse_domain(text)
