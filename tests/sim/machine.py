@@ -172,6 +172,7 @@ class Machine:
         assert self.life is None, "only a machine that is off is started"
         assert not self.destroyed, "what is destroyed stays so"
         self.lost.clear()
+        self.clock.skew_ms = self.site.skew_ms  # as machines do at boot
         folder, number = self.disk, self._lives + 1
         folder.mkdir(parents=True, exist_ok=True)
         rng = self._rng(f"life {number}")
