@@ -45,13 +45,13 @@ class Scale:
     nodes: int
     seed: int = 1
     people: int = 100
-    posts_per_s: float = 1.0
+    posts_per_s: float = 0.5
     start_s: float = 20.0
-    warm_s: float = 100.0
-    talk_s: float = 120.0
-    after_s: float = 60.0
-    quiet_s: float = 240.0
-    links_max: int = 64
+    warm_s: float = 30.0
+    talk_s: float = 60.0
+    after_s: float = 10.0
+    quiet_s: float = 130.0
+    links_max: int = 32
     push_links: int = 6
 
 
