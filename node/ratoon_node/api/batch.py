@@ -31,14 +31,24 @@ def split(data: bytes) -> list[bytes]:
 
 def split_numbered(data: bytes) -> tuple[int, list[bytes]]:
     """[request number, [item…]]: a batch on the stream. Raises as `split`."""
-    count, at = _array(data, 0)
-    if count != 2:
-        raise DecodeError(Code.BAD_LENGTH, "message")
-    request, at = _int(data, at)
+    request, at = _request(data)
     items, at = _items(data, at)
     if at != len(data):
         raise DecodeError(Code.TRAILING)
     return request, items
+
+
+def count(data: bytes) -> int:
+    """How many items an array says it has, for whoever may refuse it before any is looked at.
+    Raises as `split`.
+    """
+    return _count(data, 0)[0]
+
+
+def count_numbered(data: bytes) -> tuple[int, int]:
+    """The request number of a batch on the stream, and `count` of its items."""
+    request, at = _request(data)
+    return request, _count(data, at)[0]
 
 
 def join(items: Sequence[object]) -> bytes:
@@ -46,10 +56,24 @@ def join(items: Sequence[object]) -> bytes:
     return bytes(msgpack.packb(list(items)))
 
 
-def _items(data: bytes, at: int) -> tuple[list[bytes], int]:
+def _request(data: bytes) -> tuple[int, int]:
+    """The number before a batch, and where the batch begins."""
+    count, at = _array(data, 0)
+    if count != 2:
+        raise DecodeError(Code.BAD_LENGTH, "message")
+    return _int(data, at)
+
+
+def _count(data: bytes, at: int) -> tuple[int, int]:
+    """How many items there are, and where the first begins."""
     count, at = _array(data, at)
     if count > BATCH_RECORDS_MAX:
         raise DecodeError(Code.TOO_MANY)
+    return count, at
+
+
+def _items(data: bytes, at: int) -> tuple[list[bytes], int]:
+    count, at = _count(data, at)
     items = []
     for _ in range(count):
         size, begin = _head(data, at, _BINS)

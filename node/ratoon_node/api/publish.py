@@ -204,6 +204,7 @@ class Publishing:
         if request.content_type == RECORD_TYPE:
             return [data]
         try:
+            self._services.node.gate.check_room(API.way, batch.count(data), len(data))
             items = batch.split(data)
         except DecodeError as error:
             raise told(error) from error

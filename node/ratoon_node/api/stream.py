@@ -188,12 +188,16 @@ class _Stream:
     async def _answer(self, data: bytes, held: bool) -> list[Any]:
         number: int | None = None
         try:
+            gate = self._services.node.gate
+            number, count = batch.count_numbered(data)
+            asked.charge(self._request, self._services, 1, Pool.WRITE)
+            gate.check_room(API.way, count, len(data))
             number, items = batch.split_numbered(data)
             if not held:
                 raise NodeError(Code.BUSY, retry_ms=BUSY_RETRY_MS)
-            cost = records_cost(len(items), len(data))
+            cost = records_cost(len(items), len(data)) - 1
             asked.charge(self._request, self._services, cost, Pool.WRITE)
-            outcomes = await self._services.node.gate.submit(items, API)
+            outcomes = await gate.submit(items, API)
             return [number, [[one.id, one.code.value] for one in outcomes]]
         except DecodeError as error:
             return [number, error.code.value, None]
