@@ -154,7 +154,7 @@ async def open_node(settings: Settings, folder: Folder, keys: Keys) -> Node:
     lookup = DomainLookup(settings.accept_private_addresses)
     try:
         db = await AioDb.open(folder.store, settings.readers)
-    except sqlite3.OperationalError as error:
+    except sqlite3.DatabaseError as error:
         fail(
             f"the database {folder.store} cannot be used: {error}. If its disk is full, make room;"
             " if not, see who owns it and whether the disk is sound."

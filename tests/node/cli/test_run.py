@@ -161,6 +161,15 @@ def test_a_policy_with_an_error_keeps_the_node_from_starting(home: Home):
     assert "policy.toml" in done.err
 
 
+def test_a_database_that_is_none_is_told_in_a_line(home: Home):
+    home.good("init")
+    (home.data / "ratoon.sqlite").write_bytes(b"no database " * 1000)
+    done = home.run("run", "--port", "0")
+    assert done.code == 1
+    assert "ratoon.sqlite cannot be used: file is not a database" in done.err
+    assert "Traceback" not in done.err
+
+
 def test_every_setting_is_a_flag_a_variable_and_a_line_of_the_file(home: Home):
     shown = home.good("run", "--help").out
     assert [name for name, row in TABLE.items() if row.flag not in shown] == []
