@@ -42,7 +42,7 @@ from ratoon_node.policy.engine import Policy
 from ratoon_node.runtime import Clock, Spawn
 from ratoon_node.store import read
 from ratoon_node.store.db import Db
-from ratoon_node.store.failing import Outage
+from ratoon_node.store.failing import Outage, is_bug
 from ratoon_node.store.write import Tx
 from ratoon_node.telemetry import Metrics
 from ratoon_protocol.errors import Code
@@ -321,9 +321,9 @@ class Gate:
         started = self._clock.monotonic_ms()
         try:
             applied = await self._commit(items, known)
-        except sqlite3.Error:  # the store has said why
-            return [_busy(item) for item in items]
-        except Exception:
+        except Exception as error:
+            if isinstance(error, sqlite3.Error) and not is_bug(error):  # the store has said why
+                return [_busy(item) for item in items]
             if len(items) == 1:
                 log.exception("item_failed")
                 return [Outcome(_id(items[0]), Code.INTERNAL)]

@@ -17,6 +17,13 @@ def passes(error: BaseException) -> bool:
     return code & 0xFF != sqlite3.SQLITE_ERROR
 
 
+def is_bug(error: BaseException) -> bool:
+    """Whether it is the statement, or what it was given: the store does everything else."""
+    if isinstance(error, sqlite3.OperationalError):
+        return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_ERROR
+    return type(error) is not sqlite3.DatabaseError  # which is a damaged file
+
+
 class Outage:
     """Says in the log that something fails when it begins to, and when it works again.
 

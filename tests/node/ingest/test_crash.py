@@ -122,8 +122,20 @@ async def test_a_failing_disk_means_busy_and_nothing_half_stored(
         assert power.failure is None
 
 
+def misspelt() -> sqlite3.Error:
+    """What SQLite says of a statement that is wrong."""
+    with pytest.raises(sqlite3.OperationalError) as caught:
+        sqlite3.connect(":memory:").execute("SELECT nothing FROM nowhere")
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "bug",
+    [ZeroDivisionError(), misspelt(), sqlite3.IntegrityError("twice"), sqlite3.DataError("large")],
+    ids=["arithmetic", "statement", "constraint", "value"],
+)
 async def test_a_crash_over_one_item_costs_that_item_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bug: Exception
 ) -> None:
     async with running(tmp_path) as node:
         ann, bob = people_of(node, 2)
@@ -136,7 +148,7 @@ async def test_a_crash_over_one_item_costs_that_item_alone(
 
         def crashing(kind: int, body: Body) -> bytes | None:
             if body.get("target") == bob.account:
-                raise ZeroDivisionError
+                raise bug
             return real(kind, body)
 
         monkeypatch.setattr(bodies, "slot_target", crashing)
