@@ -115,7 +115,6 @@ def is_whole(records: Iterable[bytes]) -> bool:
             found = record.decode_record(encoded)
             if found.payload is None:
                 return False
-            record.check_payload_fits(found.header, found.payload)
             keys.verify(
                 found.header.key, found.signature, record.signed_message(found.header_bytes)
             )
@@ -194,10 +193,11 @@ class OwnAccount:
         What the disk has changed of the own operations goes first: nothing could be signed, or
         linked, and the scrubber, which comes to them in time, begins only once a node has started.
         """
-        for number in await self._db.read(lambda db: damaged_operations(db, self.account)):
-            await self._gate.scrub.step(number - 1)
-        await self._gate.submit([self._keys.genesis], SELF)
-        await self._restore()
+        async with self._turn:  # what is being signed now goes on where the chains end now
+            for number in await self._db.read(lambda db: damaged_operations(db, self.account)):
+                await self._gate.scrub.step(number - 1)
+            await self._gate.submit([self._keys.genesis], SELF)
+            await self._restore()
 
     async def say_again(self) -> None:
         """The store lost who this node is: say it again from the key file."""

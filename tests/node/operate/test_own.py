@@ -101,3 +101,16 @@ async def test_an_interrupted_batch_is_answered_and_forks_nothing(tmp_path: Path
         seq, forked = await own_chain(node)
         assert not forked
         assert seq == record.header.seq > before
+
+
+async def test_who_says_again_who_it_is_while_it_signs_forks_nothing(tmp_path: Path) -> None:
+    """A disk changed the own records: every link that comes in then finds out, in between."""
+    async with running(tmp_path) as node:
+        before, _ = await own_chain(node)
+        hosted = accounts(200)
+        signing = [asyncio.ensure_future(node.own.host(account)) for account in hosted]
+        while not all(one.done() for one in signing):
+            await node.own.say_again()
+        records = await asyncio.gather(*signing)
+        assert sorted(one.header.seq for one in records) == list(range(before + 1, before + 201))
+        assert await own_chain(node) == (before + 200, False)
