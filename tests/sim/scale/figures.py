@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tests.sim.scale.meter import Use
-from tests.sim.scale.world import Found, Said
+from tests.sim.scale.world import Found, Phase, Said
 
 HOUR_S = 3600
 
@@ -58,14 +58,15 @@ class Figures:
 
 def figures(found: Found) -> Figures:
     """All of them."""
-    scale, early = found.scale, [one for one in found.said if not one.late]
+    scale, early = found.scale, said(found, Phase.TALK)
+    before = [*early, *said(found, Phase.BURST)]
     times = sorted(arrival for one in early for arrival in spread(found, one))
     last = [max(spread(found, one), default=0.0) for one in early]
     homes = sorted(time for one in early for time in _to_followers(found, one))
     needed = sum(max(1, len(found.arrivals[one.id]) - 1) for one in early)
     per_node = HOUR_S / scale.talk_s / scale.nodes / 1000
-    repairs = [repaired_s(found, one) for one in early]
-    late = sorted(s for one in found.said if one.late for s in spread(found, one))
+    repairs = [repaired_s(found, one) for one in before]
+    late = sorted(s for one in said(found, Phase.AFTER) for s in spread(found, one))
     return Figures(
         nodes=scale.nodes,
         providers=len({site.provider for site in found.plan.sites}),
@@ -95,13 +96,18 @@ def figures(found: Found) -> Figures:
         repair_s=max((one for one in repairs if one is not None), default=0.0),
         lost_records=sum(one is None for one in repairs),
         two_provider_records_lost=sum(
-            two_providers(found, one) and repaired_s(found, one) is None for one in early
+            two_providers(found, one) and repaired_s(found, one) is None for one in before
         ),
         spread_after_p99_s=quantile(late, 0.99),
         relinked_s=_relinked_s(found),
         cpu_s=found.cpu_s,
         rss_mib=found.rss_mib,
     )
+
+
+def said(found: Found, phase: Phase) -> list[Said]:
+    """What was said in a phase."""
+    return [one for one in found.said if one.phase is phase]
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.bench.plot import Bars, Series, bar_chart, line_chart, number
-from tests.sim.scale.figures import Figures, left, quantile, spread
+from tests.sim.scale.figures import Figures, left, quantile, said, spread
 from tests.sim.scale.lines import BYTES_PER_S, FAR_S, JITTER, NEAR_S
-from tests.sim.scale.world import Found
+from tests.sim.scale.world import BURST, Found, Phase
 
 # Points of a curve.
 STEPS = 60
@@ -66,9 +66,9 @@ def _rows(one: Figures) -> list[Row]:
         ("kB a node an hour: each record once", number(one.kb_per_hour_least)),
         ("dials a node an hour", number(one.dials_per_hour)),
         ("nodes lost with the largest provider", str(one.lost_nodes)),
-        ("records under way at the loss", str(one.under_way)),
+        (f"records under way at the loss, of {BURST} made just then", str(one.under_way)),
         ("until all of them were at all nodes left", f"{max(0.0, one.repair_s):.2f} s"),
-        ("records lost / of those two providers held", _lost(one)),
+        ("records lost / of those that two providers held", _lost(one)),
         ("spread after the loss, p99", f"{one.spread_after_p99_s * 1000:,.0f} ms"),
         ("until 90 % of links were made anew", f"{one.relinked_s:.0f} s"),
         ("CPU of the simulation", f"{one.cpu_s:.0f} s"),
@@ -95,7 +95,8 @@ followers and talk follow Zipf's law, operators know each other by preferential 
 {table(runs)}
 
 "sealing" is Noise and the lengths before frames; WebSocket, TCP and IP headers are not counted.
-The loss is silent: peers learn of it from 120 s without a sign of life (R-79).
+The loss is silent: peers learn of it from 120 s without a sign of life (R-79). {BURST} posts are
+made in the last moment before it.
 
 ![spread](spread.svg)
 ![bytes](bytes.svg)
@@ -114,7 +115,7 @@ def _named(found: Found) -> str:
 def _spread_curve(runs: Sequence[Found]) -> str:
     series = []
     for found in runs:
-        times = sorted(s for one in found.said if not one.late for s in spread(found, one))
+        times = sorted(s for one in said(found, Phase.TALK) for s in spread(found, one))
         points = [(quantile(times, n / STEPS), 100 * n / STEPS) for n in range(STEPS)]
         series.append(Series(_named(found), [*points, (times[-1] if times else 0.0, 100.0)]))
     title = "How long a record takes to a node"
@@ -134,7 +135,7 @@ def _repair_curve(runs: Sequence[Found]) -> str:
     """Pairs of a record that somebody had and a node left, by when it had it; after the loss."""
     series = []
     for found in runs:
-        early = [one for one in found.said if not one.late]
+        early = [*said(found, Phase.TALK), *said(found, Phase.BURST)]
         total = len(early) * len(left(found))
         when = sorted(
             found.arrivals[one.id][node] - found.lost_at_s

@@ -11,12 +11,14 @@ When a record came to a node is noted at the node's own commit, so nothing is po
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import resource
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 import structlog
@@ -36,6 +38,21 @@ from tests.sim.scale.town import Plan, draw
 API = Origin(Way.API)
 # Letters of a post: as people write, around 120.
 LETTERS = (40, 200)
+
+
+# The collector goes over young objects only: millions live as long as the world.
+COLLECTED = (50_000, 50, 1_000_000)
+# Posts in the last moment before the loss, so that there is something under way.
+BURST = 40
+BURST_S = 0.05
+
+
+class Phase(Enum):
+    """When something was said."""
+
+    TALK = "talk"
+    BURST = "burst"
+    AFTER = "after"
 
 
 @dataclass(frozen=True)
@@ -65,8 +82,7 @@ class Said:
     home: int
     at_s: float
     acked_s: float
-    #: After the loss.
-    late: bool
+    phase: Phase
 
 
 @dataclass
@@ -107,6 +123,7 @@ class World:
         self.said: list[Said] = []
         self.arrivals: dict[bytes, dict[int, float]] = {}
         self._meter = meter
+        self._talks = [one.talk for one in self.plan.residents]
         self._rng = random.Random(f"{scale.seed} talk")
         self._sending: list[asyncio.Task[None]] = []
         self._past: Past
@@ -121,15 +138,18 @@ class World:
         idle_dials = self.lines.dials
         self._meter.restart()
         wire_bytes, dials = self._wire_bytes(), self.lines.dials
-        await self._talk(scale.talk_s, late=False)
+        await self._talk(scale.talk_s, Phase.TALK)
         links = [host.links for host in self.hosts]
         admitted = [len(host.node.gate.admission.nodes) for host in self.hosts]
         talk = self._meter.restart()
         wire_bytes, dials = self._wire_bytes() - wire_bytes, self.lines.dials - dials
+        for _ in range(BURST):
+            self._say(Phase.BURST)
+        await asyncio.sleep(BURST_S)
         lost_at_s = self.loop.time()
         lost = await self._lose_largest()
         relinking = self.loop.create_task(self._watch_links(lost_at_s))
-        await self._talk(scale.after_s, late=True)
+        await self._talk(scale.after_s, Phase.AFTER)
         await asyncio.sleep(scale.quiet_s)
         relinking.cancel()
         for task in self._sending:
@@ -158,21 +178,24 @@ class World:
             await host.start()
             await asyncio.sleep(scale.start_s / len(self.hosts))
 
-    async def _talk(self, seconds: float, late: bool) -> None:
-        """People post, each as often as they do; those without a home have to be silent."""
+    async def _talk(self, seconds: float, phase: Phase) -> None:
+        """People post, at the stated rate."""
         until_s = self.loop.time() + seconds
-        weights = [one.talk for one in self.plan.residents]
         while True:
             await asyncio.sleep(self._rng.expovariate(self.scale.posts_per_s))
             if self.loop.time() >= until_s:
                 return
-            (one,) = self._rng.choices(self.plan.residents, weights)
-            homes = [home for home in one.homes if self.hosts[home].alive]
-            if homes:
-                work = self._post(one.number, homes[0], late)
-                self._sending.append(self.loop.create_task(work, name="world.post"))
+            self._say(phase)
 
-    async def _post(self, author: int, home: int, late: bool) -> None:
+    def _say(self, phase: Phase) -> None:
+        """Somebody posts, who does so as often as that; without a home one has to be silent."""
+        (one,) = self._rng.choices(self.plan.residents, self._talks)
+        homes = [home for home in one.homes if self.hosts[home].alive]
+        if homes:
+            work = self._post(one.number, homes[0], phase)
+            self._sending.append(self.loop.create_task(work, name="world.post"))
+
+    async def _post(self, author: int, home: int, phase: Phase) -> None:
         who = self._past.people[author]
         text = self._rng.randbytes(self._rng.randrange(*LETTERS) // 2).hex()
         signed = who.sign(kinds.POST, {"text": text})
@@ -182,7 +205,7 @@ class World:
         if outcomes[0].code is not Code.STORED:
             raise AssertionError(f"a home does not take a post: {outcomes[0]}")
         acked_s = self.loop.time()
-        self.said.append(Said(signed.id, signed.signature, author, home, at_s, acked_s, late))
+        self.said.append(Said(signed.id, signed.signature, author, home, at_s, acked_s, phase))
 
     async def _lose_largest(self) -> list[int]:
         gone = [host for host in self.hosts if host.provider == self.plan.largest_provider()]
@@ -246,8 +269,13 @@ def measure(scale: Scale) -> Found:
     async def live() -> Found:
         return await World(scale, meter).run()
 
-    with _listening(errors), sharing(), meter.watching():
-        found = run(live(), scale.seed, shuffle=False)
+    thresholds = gc.get_threshold()
+    gc.set_threshold(*COLLECTED)
+    try:
+        with _listening(errors), sharing(), meter.watching():
+            found = run(live(), scale.seed, shuffle=False)
+    finally:
+        gc.set_threshold(*thresholds)
     if errors:
         raise AssertionError(f"{len(errors)} errors, the first: {errors[0]}")
     return found
