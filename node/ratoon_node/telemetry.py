@@ -191,7 +191,7 @@ class Metrics:
             "ingest_batch_records", "Records a commit.", _SIZES
         )
         self.ingest_check_seconds = row.histogram(
-            "ingest_check_seconds", "Time to check the signatures of a batch.", _SECONDS
+            "ingest_check_seconds", "Time to decode a batch and check its signatures.", _SECONDS
         )
         self.ingest_commit_seconds = row.histogram(
             "ingest_commit_seconds", "Time to make a batch durable.", _SECONDS

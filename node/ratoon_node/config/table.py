@@ -313,7 +313,7 @@ class Settings:
     signature_threads: Annotated[
         int,
         Row(
-            "Threads that read records, and check signatures where no process does.",
+            "Threads that check signatures where no process does, or while one is made anew.",
             unit="threads",
             low=1,
             high=64,
