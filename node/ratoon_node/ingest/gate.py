@@ -253,6 +253,8 @@ class Gate:
         started = self._clock.monotonic_ms()
         found = await self._verifier.examine(asked, self._network, self._clock.now_ms())
         self._metrics.ingest_check_seconds.observe((self._clock.monotonic_ms() - started) / 1000)
+        for where in {one.detail for one in found if one.code is Code.INTERNAL}:
+            log.error("examination_failed", where=where)
         items: list[Candidate | Outcome] = []
         for at in range(0, len(flat), ACCEPTED_AT_ONCE):
             some = zip(

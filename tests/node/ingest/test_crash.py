@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from ratoon_node.app import Node
 from ratoon_node.errors import NodeError
@@ -18,7 +19,7 @@ from ratoon_node.ingest.submission import Origin, Outcome, Way
 from ratoon_node.store import read
 from ratoon_protocol import bodies, kinds
 from ratoon_protocol.errors import Code
-from ratoon_protocol.record import Body, Record
+from ratoon_protocol.record import Body, Header, Record
 from tests.node.ingest.replay import AFTERWARDS_MS, LINK, statuses, tell
 from tests.node.ingest.test_gate_twin import told_all
 from tests.node.powercut.disk import write_out
@@ -159,6 +160,30 @@ async def test_a_crash_over_one_item_costs_that_item_alone(
         monkeypatch.undo()
         again = await node.gate.submit([poison.encode()], API)
         assert again[0].code is Code.STORED
+
+
+async def test_a_crash_while_records_are_examined_costs_one_and_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path) as node:
+        (ann,) = people_of(node, 1)
+        await join(node, ann)
+        items = [ann.post(f"{number}").encode() for number in range(40)]
+        real = bodies.check_body
+
+        def crashing(header: Header, body: Body) -> None:
+            if body.get("text") == "13":
+                raise ZeroDivisionError
+            real(header, body)
+
+        monkeypatch.setattr(bodies, "check_body", crashing)
+        with capture_logs() as logs:
+            outcomes = await node.gate.submit(items, API)
+        assert outcomes.pop(13) == Outcome(None, Code.INTERNAL)
+        assert {one.code for one in outcomes} == {Code.STORED}
+        (line,) = logs
+        assert line["event"] == "examination_failed"
+        assert line["where"].startswith("ZeroDivisionError in crashing")
 
 
 async def test_views_never_say_more_than_the_store_after_a_rollback(
