@@ -1,0 +1,171 @@
+"""Clients that never read: cut off in time, with bounded memory, and nothing of theirs stays."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import pytest
+from aiohttp import web
+
+from ratoon_node.api import events, guard, sending, stream
+from ratoon_node.api.ports import Services
+from ratoon_protocol.record import Record
+from tests.bench.flood import frame, upgrade
+from tests.node.api.site import Site, site
+
+# A post of the largest size, and so many that they are more than a socket takes by itself.
+TEXT = "x" * 8000
+POSTS = 900
+# What waits for one client in this process: what a connection takes before whoever sends waits,
+# and as much that is sent before it is asked again.
+CONNECTION_BYTES_MAX = 192 * 1024
+# Who is not cut off by then never is.
+SECONDS_MAX = 60
+_BINARY, _TEXT = 0x82, 0x81
+
+
+class Watched:
+    """What happened to a client: bytes that waited for it, and that its request came to its end."""
+
+    def __init__(self) -> None:
+        self.waited = [0]
+        self.ended = asyncio.Event()
+        self.services: Services | None = None
+
+    async def end(self) -> None:
+        """Return once the client's request came to its end."""
+        async with asyncio.timeout(SECONDS_MAX):
+            await self.ended.wait()
+
+    def left(self) -> tuple[int, int, int]:
+        """Places still held, bytes that wait for followers, bytes of bodies."""
+        assert self.services is not None, "a client came"
+        room = self.services.bodies._left
+        return self.services.streams.open, self.services.feed.waiting.bytes, room
+
+
+def watch(monkeypatch: pytest.MonkeyPatch, module: Any) -> Watched:
+    """Look at every send of a module, and have a client that does not read cut off soon."""
+    found = Watched()
+    send = sending.sent
+
+    async def looked_at(request: web.Request, work: Any, size: int) -> None:
+        try:
+            await send(request, work, size)
+        finally:
+            if request.transport is not None:
+                found.waited.append(request.transport.get_write_buffer_size())
+
+    monkeypatch.setattr(module, "sent", looked_at)
+    monkeypatch.setattr(sending, "SEND_MS_MAX", 200)
+    answer = guard.Guard.answer
+
+    async def noted(self: guard.Guard, request: web.Request, handler: Any) -> Any:
+        found.services = self._services
+        try:
+            return await answer(self, request, handler)
+        finally:
+            if request.path not in ("/v1/records", "/v1/timelines/local"):
+                found.ended.set()
+
+    monkeypatch.setattr(guard.Guard, "answer", noted)
+    return found
+
+
+@asynccontextmanager
+async def dull(place: Site, words: bytes) -> AsyncIterator[socket.socket]:
+    """A client that says something and reads nothing, with as little room as a socket may have."""
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(client, ("127.0.0.1", place.port))
+        await loop.sock_sendall(client, words)
+        yield client
+
+
+async def write_much(place: Site) -> list[Record]:
+    ann = await place.resident(2)
+    posts = [ann.post(TEXT) for _ in range(POSTS)]
+    for at in range(0, POSTS, 100):
+        status, _ = await place.publish(*posts[at : at + 100])
+        assert status == 201
+    return posts
+
+
+def asking(path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: here\r\n\r\n".encode()
+
+
+NO_LIMITS: dict[str, Any] = {
+    "requests_per_minute_max": 0,
+    "records_per_minute_max": 0,
+    "page_records_max": 1000,
+}
+SUBSCRIBE = json.dumps({"subscribe": "network", "since": 0}).encode()
+
+
+@pytest.mark.parametrize("how", ["stream", "events", "page"])
+async def test_who_never_reads_is_cut_off_and_keeps_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    async with site(tmp_path, **NO_LIMITS) as place:
+        await write_much(place)
+        modules = {"stream": stream, "events": events, "page": guard}
+        watched = watch(monkeypatch, modules[how])
+        words = {
+            "stream": upgrade(place.url) + frame(_TEXT, SUBSCRIBE),
+            "events": asking("/v1/events?topic=network&since=0"),
+            "page": asking(f"/v1/timelines/network?limit={POSTS}"),
+        }
+        async with dull(place, words[how]) as client:
+            await watched.end()
+            assert 0 < await _rest(client) < len(TEXT) * POSTS, "it was told all there is"
+        assert (max(watched.waited) > 0) == (how != "page")
+        assert max(watched.waited) <= CONNECTION_BYTES_MAX
+        streams, waiting, _ = watched.left()
+        assert (streams, waiting) == (0, 0)
+        active = place.node.metrics.requests_active
+        assert [one.value for metric in active.collect() for one in metric.samples] == [0]
+        status, _ = await place.get("/v1/timelines/local?limit=1")
+        assert status == 200
+
+
+async def _rest(client: socket.socket) -> int:
+    """What had left the node for a client before it was cut off, in bytes."""
+    size = 0
+    try:
+        while part := await asyncio.get_running_loop().sock_recv(client, 1 << 20):
+            size += len(part)
+    except ConnectionResetError:
+        pass
+    return size
+
+
+async def _for_ever(client: socket.socket, message: bytes) -> None:
+    """Send until it is cut off."""
+    async with asyncio.timeout(SECONDS_MAX):
+        while True:
+            await asyncio.get_running_loop().sock_sendall(client, message)
+
+
+async def test_who_publishes_and_reads_no_answer_gives_back_the_room_of_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with site(tmp_path, **NO_LIMITS) as place:
+        watched = watch(monkeypatch, stream)
+        message = frame(_BINARY, msgpack.packb([1, [b"x"] * 10_000]))
+        async with dull(place, upgrade(place.url)) as client:
+            with pytest.raises(ConnectionError):
+                await _for_ever(client, message)
+            await watched.end()
+        room = watched.left()
+        assert room[:2] == (0, 0)
+        assert room[2] == 64 * 1024 * 1024
