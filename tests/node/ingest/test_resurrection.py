@@ -1,0 +1,60 @@
+"""What its author deleted comes back by no way in, in no order, and not after a restart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ratoon_node.app import Node
+from ratoon_node.ingest.submission import Origin, Parts, Way
+from ratoon_node.store import read
+from ratoon_protocol import kinds
+from ratoon_protocol.record import Record
+from tests.node.ingest.replay import API, LINK
+from tests.node.ingest.test_erasure import ann_of, secret, settled, traces
+from tests.node.ingest.test_policy_at_ingest import wanted
+from tests.node.world import join, running
+
+ORIGINS = {"api": API, "link": LINK, "bundle": Origin(Way.BUNDLE)}
+
+
+async def offer(node: Node, origin: Origin, *records: Record) -> list[str]:
+    """The codes of one batch."""
+    items = [
+        Parts(one.header_bytes, one.signature, one.payload, None, one.id)
+        if origin is LINK
+        else one.encode()
+        for one in records
+    ]
+    return [outcome.code.value for outcome in await node.gate.submit(items, origin)]
+
+
+@pytest.mark.parametrize("way", ORIGINS)
+@pytest.mark.parametrize("order", ["delete first", "in one batch", "delete last"])
+async def test_a_deleted_post_and_its_edits_do_not_come_back(
+    tmp_path: Path, way: str, order: str
+) -> None:
+    origin = ORIGINS[way]
+    async with running(tmp_path) as node:
+        ann = ann_of(node)
+        await join(node, ann)
+        post = ann.post(secret(ann.rng, 300))
+        edit = ann.sign(kinds.EDIT, {"text": secret(ann.rng, 300)}, post.id)
+        delete = ann.sign(kinds.DELETE, {"ids": [post.id]})
+        if order == "in one batch":
+            assert (await offer(node, origin, delete, post, edit))[1] == "gone"
+        elif order == "delete first":
+            await offer(node, origin, delete)
+        else:
+            assert await offer(node, origin, post, edit, delete) == 3 * ["stored"]
+        assert await wanted(node) == []
+        assert (await offer(node, origin, post, edit))[0] == "gone"
+    async with running(tmp_path) as node:
+        assert (await offer(node, origin, edit, post))[1] == "gone"
+        await settled(node)
+        rows = await node.db.read(lambda db: read.by_ids(db, [post.id, edit.id]))
+        assert [row.payload for row in rows.values()] == [None, None]
+        assert await wanted(node) == []
+        assert traces(tmp_path, [post, edit]) == []
+    assert traces(tmp_path, [post, edit]) == []
