@@ -14,6 +14,7 @@ import logging
 import os
 import random
 import secrets
+import sqlite3
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -181,6 +182,14 @@ class Commands:
     async def account(self) -> dict[str, Any]:
         """This node's own account."""
         return {"account": self._node.own.account.hex()}
+
+    async def accounts(self) -> dict[str, Any]:
+        """How many accounts it holds, its own among them."""
+
+        def count(db: sqlite3.Connection) -> int:
+            return int(db.execute("SELECT count(*) FROM account").fetchone()[0])
+
+        return {"accounts": await self._node.db.read(count)}
 
     async def cpu(self) -> dict[str, Any]:
         """Processor time of this process alone, finer than the kernel tells others."""

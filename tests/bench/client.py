@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import aiohttp
 import msgpack
 
-# Records in one message.
+# Records in one message, and their bytes, roughly.
 MESSAGE_RECORDS = 250
+MESSAGE_BYTES = 256 * 1024
 # Messages of one connection that are not yet answered.
 MESSAGES_UNDER_WAY = 4
 
@@ -25,10 +26,9 @@ async def publish(url: str, records: Sequence[bytes], connections: int) -> float
 
 
 async def _publish(http: aiohttp.ClientSession, url: str, records: Sequence[bytes]) -> None:
-    messages = [
-        msgpack.packb([at, records[at : at + MESSAGE_RECORDS]])
-        for at in range(0, len(records), MESSAGE_RECORDS)
-    ]
+    size = max(map(len, records[:1]), default=1)
+    step = min(MESSAGE_RECORDS, max(1, MESSAGE_BYTES // size))
+    messages = [msgpack.packb([at, records[at : at + step]]) for at in range(0, len(records), step)]
     room = asyncio.Semaphore(MESSAGES_UNDER_WAY)
     async with http.ws_connect(url, compress=0) as socket:
 

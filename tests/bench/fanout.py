@@ -24,6 +24,8 @@ NODES = 10
 HERE_P99_MS, ELSEWHERE_P99_MS, ALL_P99_MS = 15, 50, 500
 # A post that has not come by then is lost.
 SECONDS_MAX = 30
+# Nodes that do not know the same authors by then are not linked.
+LEVEL_SECONDS_MAX = 120
 
 
 class Took(NamedTuple):
@@ -104,7 +106,7 @@ async def _told(
 
 async def _level(node: NodeChild, other: NodeChild) -> None:
     """Return once another node holds as many records."""
-    async with asyncio.timeout(SECONDS_MAX):
+    async with asyncio.timeout(LEVEL_SECONDS_MAX):
         while (await other.ask("usage"))["records"] < (await node.ask("usage"))["records"]:
             await other.ask("digest")
 

@@ -26,7 +26,8 @@ CONNECTIONS = 16
 def _shown(store: Seeded) -> tuple[list[str], list[str]]:
     """Posts spread over a store that can be read, and who wrote them."""
     rng = random.Random(1)
-    authors, posts = [], []
+    authors: list[str] = []
+    posts: list[str] = []
     with sqlite3.connect(store.folder / STORE) as db:
         (last,) = db.execute("SELECT max(shown) FROM record").fetchone()
         while len(posts) < SAMPLES:

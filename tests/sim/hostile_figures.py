@@ -45,14 +45,14 @@ def idle_cpu_s() -> float:
     return seen.cpu_s / seen.span_s
 
 
-def _cost_s(seen: Seen, idle_s: float) -> float:
-    """In a few seconds nodes do next to nothing beside the act; what they do is left in."""
+def cost_s(seen: Seen, idle_s: float) -> float:
+    """Seconds of an act alone. In a few seconds nodes do next to nothing else; that is left in."""
     return seen.cpu_s if seen.span_s < SHORT_S else max(0.0, seen.cpu_s - idle_s * seen.span_s)
 
 
 def line(kind: str, name: str, seen: list[Seen], idle_s: float) -> str:
     """A row of the table: one act, or a kind."""
-    cpu_s = sum(_cost_s(one, idle_s) for one in seen)
+    cpu_s = sum(cost_s(one, idle_s) for one in seen)
     sent = sum(one.sent_bytes for one in seen)
     back = sum(one.heard_bytes for one in seen) / sent
     among = sum(one.among_nodes_bytes for one in seen) / sent
