@@ -91,15 +91,14 @@ def highest(db: sqlite3.Connection) -> int:
 
 
 def begin_highest(db: sqlite3.Connection) -> None:
-    """For a store of a program that did not note it: the digest may have looked at all there are.
+    """For a store of a program that did not note it: the digest may have looked at all that were
+    ever told of, also at those that are gone and whose numbers may be given again.
 
     Changes nothing where it is noted, or nothing was ever looked at.
     """
-    db.execute(
-        "INSERT OR IGNORE INTO position (consumer, n)"
-        " SELECT ?, (SELECT max(n) FROM record) FROM position WHERE consumer = ? AND n > 0",
-        (_RECORDS, _CONSUMER),
-    )
+    if not highest(db) and position(db):
+        found = db.execute("SELECT coalesce(max(record), 0) FROM journal").fetchone()
+        save_highest(db, found[0])
 
 
 def save_highest(db: sqlite3.Connection, n: int) -> None:

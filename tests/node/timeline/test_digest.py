@@ -93,6 +93,25 @@ async def test_only_what_nobody_has_looked_at_is_fresh(tmp_path: Path) -> None:
         assert not seen.fresh[highest]
 
 
+async def test_in_an_older_store_no_number_that_was_told_of_is_fresh(tmp_path: Path) -> None:
+    """Its digest is behind, the newest record is gone, and its number is given again."""
+    async with running(tmp_path) as node:
+        who = person(node.settings.network_bytes, random.Random(5), node.runtime.clock)
+        await join(node, who)
+        await publish(node, [who.post("one")])
+        await node.digest.reached(await node.db.read(read.journal_end))
+        number = await node.db.read(read.last_number)
+
+        def older(db: sqlite3.Connection) -> int:
+            db.execute("DELETE FROM position WHERE consumer = 'digest.records'")
+            db.execute("DELETE FROM record WHERE n = ?", (number,))
+            digested.begin_highest(db)
+            return digested.highest(db)
+
+        async with node.digest.still:
+            assert await node.db.write(older) == number
+
+
 async def test_what_crashes_a_chapter_costs_one_record(tmp_path: Path) -> None:
     async with running(tmp_path) as node:
         who = person(node.settings.network_bytes, random.Random(2), node.runtime.clock)
