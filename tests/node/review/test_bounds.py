@@ -16,9 +16,10 @@ from ratoon_node.fanout import (
     Committed,
     Fanout,
 )
+from ratoon_node.ingest.submission import Origin, Outcome, Way
 from ratoon_node.store.db import AioDb
 from ratoon_node.store.rows import Change, What
-from tests.node.world import Clock, person
+from tests.node.world import Clock, join, person, running
 
 
 def commit_of(size: int) -> Committed:
@@ -75,6 +76,40 @@ async def test_commits_that_wait_are_bounded_by_their_number() -> None:
     assert await slow.next() is None
     assert await slow.next() is commits[-1]
     assert slow.idle
+
+
+async def test_what_is_taken_in_counts_until_it_is_answered(tmp_path: Path) -> None:
+    async with running(tmp_path, intake_records_max=10, batch_records_max=4) as node:
+        who = person(node.settings.network_bytes, random.Random(2), node.runtime.clock)
+        await join(node, who)
+        go_on = threading.Event()
+        long = asyncio.create_task(node.db.write(lambda db: go_on.wait(30)))
+        taken: list[asyncio.Task[list[Outcome]]] = []
+        for number in range(8):
+            items = [who.post(f"{number} {at}").encode() for at in range(2)]
+            taken.append(asyncio.create_task(node.gate.submit(items, Origin(Way.API))))
+            await node.db.read(lambda db: None)  # time to check signatures and go on
+        go_on.set()
+        answers = await asyncio.gather(*taken, return_exceptions=True)
+        stored = [one for one in answers if isinstance(one, list)]
+        assert 0 < len(stored) <= 5
+        await long
+
+
+async def test_what_waits_at_the_gate_is_written_in_bounded_commits(tmp_path: Path) -> None:
+    async with running(tmp_path, batch_records_max=10) as node:
+        who = person(node.settings.network_bytes, random.Random(2), node.runtime.clock)
+        await join(node, who)
+        heard = node.fanout.subscribe()
+        posts = [who.post(f"{number}").encode() for number in range(35)]
+        await asyncio.gather(*(node.gate.submit([post], Origin(Way.API)) for post in posts))
+        sizes: list[int] = []
+        while not heard.idle:
+            commit = await heard.next()
+            assert commit is not None
+            sizes.append(len(commit.changes))
+        assert sum(sizes) == 35
+        assert max(sizes) == 10
 
 
 def hold(db: sqlite3.Connection, begun: threading.Event, go_on: threading.Event) -> None:
