@@ -31,6 +31,7 @@ from tests.bench.goals import Judged, judged
 from tests.bench.history import Busy, keep, run_of, told
 from tests.bench.hostile import hostile
 from tests.bench.memory import memory
+from tests.bench.overload import overload
 from tests.bench.posts import posts
 from tests.bench.reading import home, search, thread, trends
 from tests.bench.reconcile import reconcile
@@ -59,9 +60,10 @@ BENCHES: dict[str, Bench] = {
     "withheld": withheld,
     "sybil": sybil,
     "hostile": hostile,
+    "overload": overload,
 }
 #: Take so long that they run only where they are named.
-NAMED_ONLY: frozenset[str] = frozenset()
+NAMED_ONLY = frozenset({"overload"})
 #: Shares of the bare limits are promised of them.
 REFER_TO_LIMITS = frozenset({"replication", "posts"})
 
@@ -104,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--quick", action="store_true", help="smaller sets; the figures are rough")
     add("--growth", action="store_true", help="draw curves over 10k, 100k and (not quick) 1M")
     add("--compare", nargs=2, metavar=("A", "B"), help="measure two commits in turn")
+    add("--rounds", type=int, default=compare.ROUNDS, help="how often to measure each of the two")
     add("--json", type=Path, metavar="FILE", help="write what was measured")
     add("--unkept", action="store_true", help="leave the run out of bench-results/history")
     add("--seconds", type=int, help="how long overload floods (600; quick: 30)")
@@ -119,7 +122,7 @@ def main() -> None:
     if options.compare:
         flags = [f"--{flag}" for flag in ("large", "quick") if getattr(options, flag)]
         a, b = options.compare
-        compare.compare(a, b, [*flags, *options.names])
+        compare.compare(a, b, [*flags, *options.names], options.rounds)
         return
     before = Busy.now()
     figures, broken = uvloop.run(run(chosen_benches(options.names, options.growth), options))
