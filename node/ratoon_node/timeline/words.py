@@ -148,10 +148,10 @@ class Cleaner:
     async def _run(self) -> None:
         outage = Outage("cleaner_waits")
         while True:
-            position = self._digest.position
+            position, cut = self._digest.position, self._cut
             try:
-                if await self.clean():
-                    await self._clock.sleep_ms(PAUSE_MS)
+                if await self.clean() or cut != self._cut:
+                    await self._clock.sleep_ms(PAUSE_MS)  # what goes meanwhile shares the next cut
             except sqlite3.Error as error:  # a full disk: the words wait, and nothing else does
                 outage.failed(error)
                 await self._clock.sleep_ms(PAUSE_MS)
