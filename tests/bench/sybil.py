@@ -33,8 +33,6 @@ from tests.bench.work import Work
 TEXTS = (280, 8000)
 MB = 1_000_000
 MINUTES_PER_DAY = 1440
-# Its genesis, and the record by which a node hosts it.
-RECORDS_PER_ACCOUNT = 2
 # A victim that holds no more after so many looks takes no more.
 LOOKS = 40
 SECONDS_MAX = 300
@@ -56,9 +54,12 @@ async def sybil(work: Work) -> list[Figure]:
 
 
 class Flood(NamedTuple):
-    """What a victim took of it: records, bytes of its disk and of its link, CPU seconds."""
+    """What a victim took of it: records, bytes of its disk and of its link, CPU seconds; and how
+    many accounts it knows now.
+    """
 
     records: int
+    accounts: int
     disk: int
     heard: int
     cpu: float
@@ -77,27 +78,29 @@ async def _by_node(work: Work, text_bytes: int, posts: int) -> list[Figure]:
         people = await _flooded(stranger, folder)
         await publish(stranger.url, signed.records, 4)
         said = await _flooded(stranger, folder)
-    accounts = people.records // RECORDS_PER_ACCOUNT
-    each = Flood(1, people.disk // accounts, people.heard // accounts, people.cpu / accounts)
-    post = Flood(1, said.disk // said.records, 0, said.cpu / said.records)
+    accounts, hosting = people.accounts, people.records - people.accounts
+    an_account = (people.disk / accounts, people.cpu / accounts)
+    a_post = (said.disk / said.records, said.cpu / said.records)
     name = f"a stranger's node, texts of {text_bytes} bytes"
 
     def figure(what: str, value: float, unit: str, target: float | None = None) -> Figure:
         return Figure("sybil", f"{name}: {what}", value, unit, None, target, True)
 
-    def day(an_account: float, a_post: float) -> float:
-        return NEW_ACCOUNTS_PER_DAY * an_account + HEADERS_PER_DAY * a_post
-
+    disk_a_day, cpu_a_day = (
+        NEW_ACCOUNTS_PER_DAY * one + HEADERS_PER_DAY * other
+        for one, other in zip(an_account, a_post, strict=True)
+    )
     return [
         figure(f"accounts stored, of {corpus.AUTHORS} offered", accounts, "", NEW_ACCOUNTS_PER_DAY),
+        figure("records by which it says that it hosts them, and its own", hosting, ""),
         figure(f"posts stored, of {posts} offered", said.records, "", HEADERS_PER_DAY),
-        figure("disk an account", each.disk, "B"),
-        figure("disk a post", post.disk, "B"),
-        figure("CPU an account stored, what is refused included", each.cpu * 1e6, "µs"),
-        figure("CPU a post stored, what is refused included", post.cpu * 1e6, "µs"),
+        figure("disk an account", an_account[0], "B"),
+        figure("disk a post", a_post[0], "B"),
+        figure("CPU an account stored, what is refused included", an_account[1] * 1e6, "µs"),
+        figure("CPU a post stored, what is refused included", a_post[1] * 1e6, "µs"),
         figure("CPU a byte of posts that it sends", said.cpu / said.heard * 1e6, "µs"),
-        figure("the most on disk a day, by the budgets", day(each.disk, post.disk) / MB, "MB"),
-        figure("CPU for that a day", day(each.cpu, post.cpu), "s"),
+        figure("the most on disk a day, by the budgets", disk_a_day / MB, "MB"),
+        figure("CPU for that a day", cpu_a_day, "s"),
     ]
 
 
@@ -109,10 +112,12 @@ async def _flooded(stranger: NodeChild, folder: Path) -> Flood:
         await stranger.ask("meet", address=victim.url)
         after = await _sated(victim)
         heard = (await victim.ask("carried"))["heard_bytes"]
+        accounts = (await victim.ask("accounts"))["accounts"] - 2  # of the nodes themselves
     cpu = after["cpu"] + after["cpu_verifier"] - before["cpu"] - before["cpu_verifier"]
     if after["records"] <= before["records"]:
         raise RuntimeError("the victim takes nothing at all")
-    return Flood(int(after["records"] - before["records"]), disk(folder) - size, heard, cpu)
+    records = int(after["records"] - before["records"])
+    return Flood(records, accounts, disk(folder) - size, heard, cpu)
 
 
 async def _sated(victim: NodeChild) -> dict[str, float]:
