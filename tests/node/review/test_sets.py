@@ -9,6 +9,7 @@ import pytest
 from ratoon_node.ingest.submission import Origin, Way
 from ratoon_node.peering import sets
 from ratoon_protocol.errors import Code
+from ratoon_protocol.kinds import Scope
 from tests.node.peering.meeting import until
 from tests.node.review.test_strangers import API, say_of_itself, someone
 from tests.node.world import join, running
@@ -61,3 +62,37 @@ async def test_nodes_come_in_and_go_out_without_reading_all(
         await until(as_stored, here)
         assert here.sets.state() == both
         assert not loads
+
+
+async def test_what_is_read_in_slices_is_all_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("here", "other"):
+        (tmp_path / name).mkdir()
+    async with (
+        running(tmp_path / "here") as here,
+        running(tmp_path / "other", seed=2) as other,
+    ):
+        for seed in range(4, 9):
+            who = someone(here, seed)
+            await join(here, who)
+            await here.gate.submit([who.post(f"{number}").encode() for number in range(3)], API)
+        await here.ledger.note_link(other.own.account, None)
+        await here.roster.load()
+        bob = someone(here, 9)
+        said = await say_of_itself(other, bob.account)
+        await here.gate.submit([*said, bob.genesis.encode(), bob.post("there").encode()], LINK)
+
+        async def read(*nodes: bytes) -> dict[Scope, list[tuple[int, bytes]]]:
+            view = await sets.load_view(here.db, frozenset(nodes))
+            return {scope: one.items(0, len(one)) for scope, one in view.indexes.items()}
+
+        both = (here.own.account, other.own.account)
+        everything, ours = await read(*both), await read(here.own.account)
+        assert len(everything[Scope.WINDOW]) == 16
+        assert len(ours[Scope.WINDOW]) == 15
+        for size in (1, 2, 3, 7):
+            monkeypatch.setattr(sets, "SLICE_HEADERS", size)
+            monkeypatch.setattr(sets, "SLICE_ACCOUNTS", size)
+            assert await read(*both) == everything
+            assert await read(here.own.account) == ours
