@@ -1,7 +1,9 @@
 """Keeping links up: who was added is dialled until it answers, and of the others a few, by chance.
 
 Were all that are admitted dialled, a thousand nodes would knock at each other for ever, most of
-them in vain; and were they dialled in an order that all share, at the same few doors.
+them in vain; and were they dialled in an order that all share, at the same few doors. Now and then
+one that was never met is visited: who has met a node believes it, and carries whom it vouches for
+(R-65).
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from ratoon_node.peering.hub import Hub
 from ratoon_node.peering.roster import Roster
 from ratoon_node.peering.wire import spread
 from ratoon_node.runtime import Clock, Spawn
+from ratoon_protocol.errors import Code
+from ratoon_protocol.introduction import Side
 
 # First pause before an address is tried again, then doubling.
 REDIAL_MS = 500
@@ -25,6 +29,9 @@ REDIAL_MS = 500
 REDIAL_MS_MAX = 60_000
 # How often the roster is looked through for nodes without a link.
 DIAL_ROUND_MS = 1000
+# How often somebody new is visited while there are enough links, and for how long.
+VISIT_MS = 60_000
+VISIT_LASTS_MS = 30_000
 # Addresses whose pauses are remembered: 16 for each of a few thousand nodes never all fail at once.
 ADDRESSES_PAUSED_MAX = 8192
 
@@ -60,6 +67,7 @@ class Dialer:
         self._dialling: set[str] = set()
         self._nodes: set[bytes] = set()
         self._pauses: dict[str, tuple[int, int]] = {}
+        self._visited_ms = clock.monotonic_ms()
 
     def start(self) -> None:
         """Look for nodes without a link, again and again."""
@@ -82,12 +90,33 @@ class Dialer:
                 if len(self._dialling) >= self._dialled_wanted:
                     break
                 self._dial_node(node)
+        elif self._clock.monotonic_ms() - self._visited_ms >= VISIT_MS:
+            self._visit()
         known = {peer.address for peer in self._roster.peers.values()}
         for seed in self._seeds:
             if seed not in known:  # else the node found there is dialled like any other
                 address = self._due([seed])
                 if address is not None:
                     self._begin(address, None)
+
+    def _visit(self) -> None:
+        """Dial one of those that never were met."""
+        self._visited_ms = self._clock.monotonic_ms()
+        met = {node for node, peer in self._roster.peers.items() if peer.linked_ms is not None}
+        new = [node for node in self._gate.admission.nodes if node not in met and node != self._own]
+        if new:
+            node = self._rng.choice(new)
+            self._dial_node(node)
+            self._spawn(self._take_leave(node), "dialer.leave")
+
+    async def _take_leave(self, node: bytes) -> None:
+        """End a visit, unless its link is needed now."""
+        await self._clock.sleep_ms(VISIT_LASTS_MS)
+        neighbour = self._hub.neighbours.get(node)
+        if neighbour is None or neighbour.link.session.side is not Side.DIALER:
+            return
+        if len(self._dialling) > self._dialled_wanted and node not in self._roster.added():
+            neighbour.link.close(Code.SHUTDOWN)
 
     def _dial_node(self, node: bytes) -> None:
         """Dial a node unless there is a link to it, or it has to wait."""

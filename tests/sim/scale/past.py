@@ -119,11 +119,11 @@ def remember(
         db.execute(statement, (account, site.address, third if "added" in statement else BEGIN_MS))
 
 
-def introduce(host: Host, plan: Plan, keys: Sequence[Keys]) -> None:
-    """A copied store becomes this node's own: whom its operator added, and not itself."""
+def introduce(host: Host, plan: Plan, keys: Sequence[Keys], met: bool) -> None:
+    """A copied store becomes this node's own: whom its operator added, whom it met, not itself."""
     site = plan.sites[host.number]
     db = host.db.db
-    db.execute("DELETE FROM peer WHERE node = ?", (host.account,))
+    db.execute("DELETE FROM peer WHERE node = ? OR NOT ?", (host.account, met))
     remember(db, [plan.sites[other] for other in sorted(site.added)], keys, OPERATOR_ADDED)
 
 

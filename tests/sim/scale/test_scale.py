@@ -4,6 +4,8 @@ the loss of the largest provider loses nothing. Larger networks: `make scale`.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.sim.scale.figures import Figures, figures, said
@@ -69,6 +71,14 @@ def test_links_are_fewer_than_pairs(thirty: tuple[Found, Figures]) -> None:
     found, one = thirty
     assert max(found.links) <= 16
     assert one.links_median < 16
+
+
+def test_nodes_come_to_know_each_other_though_they_link_with_few() -> None:
+    few = Scale(24, met=False, added=1, people=10, links_max=8, talk_s=1, quiet_s=1, after_s=1)
+    early, late = (measure(replace(few, warm_s=warm_s)) for warm_s in (5, 600))
+    # Without visits nobody is added; and each makes known whom it vouches for.
+    assert sum(late.admitted) > 1.2 * sum(early.admitted)
+    assert max(late.links) <= 8
 
 
 def test_what_goes_over_links_is_accounted_for(ten: tuple[Found, Figures]) -> None:

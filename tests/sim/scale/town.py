@@ -73,11 +73,11 @@ class Plan:
         return max(sorted(set(names)), key=names.count)
 
 
-def draw(seed: int, nodes: int, people: int) -> Plan:
+def draw(seed: int, nodes: int, people: int, added: int = ADDED) -> Plan:
     """A network as `seed` has it."""
     rng = random.Random(f"{seed} town {nodes}")
     sites = _sites(rng, nodes)
-    _acquaint(rng, sites)
+    _acquaint(rng, sites, added)
     return Plan(seed, sites, _residents(rng, sites, people))
 
 
@@ -93,11 +93,11 @@ def _sites(rng: random.Random, nodes: int) -> list[Site]:
     return [Site(number, f"n{number}", name) for number, name in enumerate(names)]
 
 
-def _acquaint(rng: random.Random, sites: Sequence[Site]) -> None:
+def _acquaint(rng: random.Random, sites: Sequence[Site], added: int) -> None:
     """Preferential attachment: who comes later meets who is known to many."""
     ends: list[int] = []
     for site in sites:
-        wanted = min(ADDED, site.number)
+        wanted = min(added, site.number)
         while len(site.added) < wanted:
             # Known by somebody, or, now and then, met by chance.
             known = ends if ends and rng.random() < 0.9 else range(site.number)

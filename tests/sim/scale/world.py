@@ -33,7 +33,7 @@ from tests.sim.scale.lines import Lines
 from tests.sim.scale.meter import Counts, Meter
 from tests.sim.scale.past import Past, introduce, make_past
 from tests.sim.scale.sharing import sharing
-from tests.sim.scale.town import Plan, draw
+from tests.sim.scale.town import ADDED, Plan, draw
 
 API = Origin(Way.API)
 # Letters of a post: as people write, around 120.
@@ -69,6 +69,10 @@ class Scale:
     after_s: float = 10.0
     quiet_s: float = 130.0
     links_max: int = 32
+    #: Whether all nodes have met before; else they know those that their operators added.
+    met: bool = True
+    #: Nodes that the operator of a new node adds.
+    added: int = ADDED
     push_links: int = 6
 
 
@@ -116,7 +120,7 @@ class World:
 
     def __init__(self, scale: Scale, meter: Meter) -> None:
         self.scale = scale
-        self.plan = draw(scale.seed, scale.nodes, scale.people)
+        self.plan = draw(scale.seed, scale.nodes, scale.people, scale.added)
         self.loop = asyncio.get_running_loop()
         self.lines = Lines(self.loop, scale.seed)
         self.hosts: list[Host] = []
@@ -172,7 +176,7 @@ class World:
         for number, one in enumerate(chosen):
             keys = self._past.keys[number]
             host = Host(number, one, keys, self._past.image, self.lines, self._heard)
-            introduce(host, self.plan, self._past.keys)
+            introduce(host, self.plan, self._past.keys, scale.met)
             self.hosts.append(host)
         for host in self.hosts:
             await host.start()
