@@ -238,7 +238,7 @@ def assemble(
     sessions = _sessions(settings, runtime, db, keys.account, gate)
     own = OwnAccount(keys, gate, db, clock, rng)
     roster = Roster(keys.account, db, gate, ledger, fanout, clock, spawn)
-    sets = Sets(db, fanout, spawn)
+    sets = Sets(db, fanout, clock, spawn)
     receipts = _receipts(settings, runtime, db, keys.account, ledger, roster)
     hub = Hub(
         own=own,

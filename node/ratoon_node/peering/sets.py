@@ -12,10 +12,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
+import structlog
+
 from ratoon_node.fanout import Committed, Fanout, Subscription
-from ratoon_node.runtime import Spawn
+from ratoon_node.runtime import Clock, Spawn
 from ratoon_node.store import linked, read
 from ratoon_node.store.db import Db
+from ratoon_node.store.failing import Outage
 from ratoon_node.store.rows import Change, What
 from ratoon_protocol.kinds import Scope, kind_class
 from ratoon_protocol.limits import EPOCH_MS
@@ -30,6 +33,10 @@ SLICE_HEADERS = 16_384
 SLICE_ACCOUNTS = 64
 # Indexes kept for peers that admit other nodes than this one does.
 OTHER_VIEWS_MAX = 4
+# After the store could not be read.
+RETRY_MS = 1000
+
+log = structlog.get_logger()
 
 
 def seconds(created_ms: int) -> int:
@@ -139,9 +146,10 @@ def _stood_for(db: sqlite3.Connection, nodes: Sequence[bytes]) -> set[bytes]:
 class Sets:
     """The views of one node. `nodes` are those it admits."""
 
-    def __init__(self, db: Db, fanout: Fanout, spawn: Spawn) -> None:
+    def __init__(self, db: Db, fanout: Fanout, clock: Clock, spawn: Spawn) -> None:
         self._db = db
         self._fanout = fanout
+        self._clock = clock
         self._spawn = spawn
         self._nodes: frozenset[bytes] = frozenset()
         self._own = View()
@@ -156,7 +164,8 @@ class Sets:
         self._spawn(self._run(frozenset(nodes), changes), "sets.follow")
 
     async def _run(self, nodes: frozenset[bytes], changes: Subscription) -> None:
-        await self._load(nodes)
+        self._nodes = nodes
+        await self._load_again()
         self.loaded.set()
         await self._follow(changes)
 
@@ -246,10 +255,27 @@ class Sets:
     async def _follow(self, changes: Subscription) -> None:
         while True:
             commit = await changes.next()
-            if commit is None:
+            try:
+                if commit is not None:
+                    await self._take(commit)
+                    continue
+            except Exception as error:  # whatever it was: the store has what was not taken
+                bug = not isinstance(error, sqlite3.Error)
+                log.error("sets_missed", error=repr(error), exc_info=bug)
+            await self._load_again()
+
+    async def _load_again(self) -> None:
+        """Read everything, however long the store cannot do it."""
+        outage = Outage("sets_wait")
+        while True:
+            try:
                 await self._load(self._nodes)
+            except sqlite3.Error as error:
+                outage.failed(error)
+                await self._clock.sleep_ms(RETRY_MS)
             else:
-                await self._take(commit)
+                outage.over()
+                return
 
     async def _take(self, commit: Committed) -> None:
         async with self._loading:
