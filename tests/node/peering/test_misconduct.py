@@ -18,7 +18,7 @@ from ratoon_protocol.events import Closed, Event, Ready
 from ratoon_protocol.frames import FIND_ACCOUNT, Get, Outcome, Packed
 from ratoon_protocol.framing import pack_item
 from ratoon_protocol.introduction import Introduced, Side
-from ratoon_protocol.limits import ANSWER_MS_MAX, REQUESTS_IN_FLIGHT_MAX
+from ratoon_protocol.limits import ANSWER_MS_MAX, PUSH_WINDOW_BYTES_MAX, REQUESTS_IN_FLIGHT_MAX
 from ratoon_protocol.session import PeerSession
 from tests.node.peering.meeting import (
     befriend,
@@ -304,6 +304,26 @@ async def test_a_slow_peer_costs_a_bounded_queue_and_is_compared_later(tmp_path:
         assert most <= bound
         assert there.link.session.credit.push_bytes >= 0
         await hostile.close()
+
+
+async def test_bringing_a_slow_peer_up_to_date_waits_for_room(tmp_path: Path) -> None:
+    bound = 256 * 1024
+    async with serving(tmp_path / "a", 1, link_queue_bytes_max=bound) as (a, at_a):
+        hostile = Hostile(a, at_a)
+        peer = await hostile.link()  # it reads nothing from here on and acknowledges nothing
+        link = a.hub.neighbours[peer.account].link
+        ann = someone(a, 3)
+        posts = [ann.post(f"{number}" + 4000 * "x") for number in range(700)]
+        items = [pack_item(one.header_bytes, one.signature, one.payload) for one in posts]
+        most = max(item.size for item in items)
+        assert sum(item.size for item in items) > PUSH_WINDOW_BYTES_MAX + 2 * bound
+        pushing = asyncio.create_task(link.push(items))
+        await until(lambda: pushing.done() or link._queue_bytes > bound - most, a)
+        assert link._queue_bytes <= bound
+        assert not pushing.done()
+        await hostile.close()
+        link.close(Code.SHUTDOWN)
+        await pushing
 
 
 async def test_nothing_is_left_of_a_link_that_ended(tmp_path: Path) -> None:
