@@ -32,6 +32,9 @@ from ratoon_protocol.record import Record
 # How often it is looked which offers are due, while any wait.
 ROUND_MS = 50
 
+# So many times `push_links` are few.
+MESH = 2
+
 #: Per account the nodes that stand for it.
 Hosts = Mapping[bytes, frozenset[bytes]]
 
@@ -206,7 +209,13 @@ class Gossip:
         return {node: list(told.values()) for node, told in found.items()}
 
     def _first(self) -> set[Neighbour]:
-        """The links that get whole what begins here: different providers, then the most useful."""
+        """The links that get whole what begins here: different providers, then the most useful.
+
+        All of them if they are few and lead to everybody: nobody has to pass it on then.
+        """
+        links = len(self._neighbours)
+        if len(self._sets.nodes) - 1 <= links <= MESH * self._push_links:
+            return set(self._neighbours.values())
         chosen: list[Neighbour] = []
         providers: set[str | None] = set()
         rest = sorted(

@@ -67,6 +67,11 @@ def test_losing_the_largest_provider_loses_nothing(
     assert all(left <= found.arrivals[one.id].keys() for one in late)
 
 
+def test_who_has_links_with_all_tells_all_at_once(ten: tuple[Found, Figures]) -> None:
+    _, one = ten
+    assert one.last_max_s < 0.1  # the longest way, and a commit
+
+
 def test_links_are_fewer_than_pairs(thirty: tuple[Found, Figures]) -> None:
     found, one = thirty
     assert max(found.links) <= 16
