@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from ratoon_node.peering import conduct, errands, exchange
+from ratoon_node.peering import conduct, errands, exchange, receipts
 from ratoon_node.peering.conduct import Conduct, Deferred
 from ratoon_node.peering.errands import Errands
 from ratoon_protocol.errors import Code
+from ratoon_protocol.frames import Outcome
 from ratoon_protocol.limits import FRAME_IDS_MAX
 from tests.node.peering.meeting import serving, until
 from tests.node.peering.test_misconduct import Hostile
-from tests.node.world import Clock
+from tests.node.world import Clock, running
 
 
 def ids(count: int) -> list[bytes]:
@@ -47,6 +48,17 @@ async def test_what_is_remembered_of_peers_and_people_is_bounded(
     for at in range(0, 10 * errands.ASKED_MAX, 50):
         await asked.fetch(ids(10 * errands.ASKED_MAX)[at : at + 50])
     assert len(asked._asked) == errands.ASKED_MAX
+
+
+async def test_answers_of_peers_that_wait_to_be_written_are_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receipts, "ANSWERS_WAITING_MAX", 500)
+    async with running(tmp_path) as node:
+        said = [Outcome(id_, Code.STORED) for id_ in ids(300)]
+        for _ in range(3):
+            node.receipts.note(b"p" * 32, said)
+        assert len(node.receipts._noted) == 500
 
 
 async def test_what_a_link_remembers_is_bounded(tmp_path: Path) -> None:
