@@ -38,15 +38,21 @@ async def _publish(http: aiohttp.ClientSession, url: str, records: Sequence[byte
                 await socket.send_bytes(message)
 
         sending = asyncio.create_task(send())
-        for _ in messages:
-            _check(await socket.receive_bytes())
+        left = len(messages)
+        while left:
+            number, outcomes, *retry_ms = msgpack.unpackb(await socket.receive_bytes())
+            if outcomes == "busy":  # it is asked to come again
+                await asyncio.sleep(retry_ms[0] / 1000)
+                await socket.send_bytes(messages[number // step])
+                continue
+            _check(outcomes)
+            left -= 1
             room.release()
         await sending
 
 
-def _check(answer: bytes) -> None:
+def _check(outcomes: list[tuple[bytes, str]] | str) -> None:
     """Each record must have been new and be on disk now; anything else spoils the measure."""
-    outcomes = msgpack.unpackb(answer)[1]
     codes = {code for _, code in outcomes} if isinstance(outcomes, list) else {outcomes}
     if codes != {"stored"}:
         raise RuntimeError(f"not everything was stored: {codes}")

@@ -35,6 +35,8 @@ DULL, DULL_KB = 100, 192
 CALM_SECONDS, PEAK_SECONDS, FLOOD_SECONDS = (10, 5), (20, 6), (600, 30)
 # Records that say how many must be signed beforehand; so many more than that; and at most.
 FIRST_RECORDS, SPARE, FLOOD_RECORDS_MAX = 20_000, 1.3, 4_000_000
+# What the flood's connections hold at once, waiting for an answer or to be offered again.
+UNDER_WAY_RECORDS = 100_000
 # Authors of what is published one by one: a node takes in no more than 5,000 new people a day.
 FEW_AUTHORS = 100
 # Subscribers that are no use to anybody, and posts while they are there.
@@ -221,7 +223,7 @@ async def _flooded(case: Case) -> list[Figure]:
     first = await case.publish(await case.stock("first", FIRST_RECORDS, FEW_AUTHORS), 600, **_PEAK)
     rate = first["codes"]["stored"] / first["seconds"]
     wanted = int(rate * (seconds + case.of(PEAK_SECONDS)) * SPARE)
-    stock = await case.stock("flood", min(wanted, FLOOD_RECORDS_MAX))
+    stock = await case.stock("flood", min(wanted, FLOOD_RECORDS_MAX) + UNDER_WAY_RECORDS)
     posts = corpus.read_files(await case.stock("singly", 20 * (seconds + 60), FEW_AUTHORS))
     await case.node.ask("digest")
     async with (

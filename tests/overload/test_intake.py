@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,12 @@ from ratoon_node.api.batch import join
 from ratoon_node.app import Node
 from ratoon_node.errors import BUSY_RETRY_MS, NodeError
 from ratoon_node.ingest.gate import WAY_SHARE
+from ratoon_node.ingest.pace import (
+    ROOM_RECORDS_MIN,
+    TELLING_RECORDS_MIN,
+    WAIT_MS_MAX,
+    Pace,
+)
 from ratoon_node.ingest.submission import Origin, Way
 from ratoon_protocol import kinds
 from ratoon_protocol.author import sign_envelope
@@ -100,6 +107,40 @@ async def test_no_way_in_can_fill_the_intake_for_the_others(
                 await gate.release()
         with held(node, monkeypatch) as gate:  # a way with nothing waiting may take all of it
             await gate.submit(flood, API)
+            await gate.release()
+
+
+def test_a_slow_gate_takes_in_what_it_writes_in_seconds() -> None:
+    pace = Pace()
+    assert pace.room == math.inf
+    pace.written(TELLING_RECORDS_MIN - 1, 0, 10_000)
+    assert pace.room == math.inf, "a small commit tells nothing"
+    for at in range(1, 20):  # 3,000 records a commit, one each second, all waiting since the start
+        pace.written(3000, 0, 10_000 + 1000 * at)
+    assert pace.room == pytest.approx(3 * WAIT_MS_MAX)
+    for at in range(1, 60):  # the machine has other things to do
+        pace.written(300, 0, 30_000 + 3000 * at)
+    assert pace.room == ROOM_RECORDS_MIN
+    for at in range(1, 60):  # what came after a pause is not held against the gate
+        pace.written(3000, 300_000 + 60_000 * at, 300_000 + 60_000 * at + 250)
+    assert pace.room == pytest.approx(12 * WAIT_MS_MAX)
+
+
+async def test_a_slow_gate_refuses_what_would_wait_too_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path, intake_records_max=5000, batch_records_max=1000) as node:
+        ann = someone(node, 2)
+        await host(node, ann)
+        node.gate._pace.written(TELLING_RECORDS_MIN, 0, 60_000)
+        room = int(WAY_SHARE * ROOM_RECORDS_MIN)
+        post = ann.post("again and again").encode()
+        with held(node, monkeypatch) as gate:
+            await gate.submit([post] * room, API)
+            with pytest.raises(NodeError) as refused:
+                await gate.submit([post], API)
+            assert refused.value.code is Code.BUSY
+            await gate.submit([post], LINK)
             await gate.release()
 
 

@@ -21,6 +21,7 @@ from ratoon_node.fanout import Committed, Fanout
 from ratoon_node.ingest.accounts import Accounts
 from ratoon_node.ingest.batch import Applied, apply
 from ratoon_node.ingest.judge import Place
+from ratoon_node.ingest.pace import Pace
 from ratoon_node.ingest.rejudge import Cursor, Rejudge
 from ratoon_node.ingest.retention import Retention, horizon_ms
 from ratoon_node.ingest.review import Review
@@ -90,6 +91,7 @@ class _Batch(NamedTuple):
     items: Sequence[Submission]
     size: int
     origin: Origin
+    came_ms: int
     answer: asyncio.Future[list[Outcome]]
 
 
@@ -149,6 +151,7 @@ class Gate:
         )
         self._intake: deque[_Batch] = deque()
         self._waiting = _Waiting()
+        self._pace = Pace()
         self._waiting_of = {way: _Waiting() for way in Way}
         self._arrived = asyncio.Event()
         self._verified: asyncio.Queue[_Verified] = asyncio.Queue(maxsize=1)
@@ -189,7 +192,8 @@ class Gate:
         size = sum(map(size_of, items))
         self.check_room(origin.way, len(items), size)
         answer: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
-        self._intake.append(_Batch(items, size, origin, answer))
+        came_ms = self._clock.monotonic_ms()
+        self._intake.append(_Batch(items, size, origin, came_ms, answer))
         self._wait_for(origin.way, len(items), size)
         self._arrived.set()
         return await answer
@@ -201,7 +205,7 @@ class Gate:
         most, bytes_most = self._limits.intake_records_max, self._limits.intake_bytes_max
         all_, own = self._waiting, self._waiting_of[way]
         fits = all_.records + records <= most and all_.size + size <= bytes_most
-        shared = own.records + records <= WAY_SHARE * most
+        shared = own.records + records <= WAY_SHARE * min(most, self._pace.room)
         shared = shared and own.size + size <= WAY_SHARE * bytes_most
         if not fits or (own.records and not shared):
             raise NodeError(Code.BUSY, detail="intake is full", retry_ms=BUSY_RETRY_MS)
@@ -288,6 +292,8 @@ class Gate:
                     log.exception("commit_failed", records=len(verified.items))
                     self._refuse(batches, Code.INTERNAL, repr(error))
                     continue
+                now_ms = self._clock.monotonic_ms()
+                self._pace.written(len(outcomes), batches[0].came_ms, now_ms)
                 self._answer(batches, outcomes)
                 batches = []
         finally:
