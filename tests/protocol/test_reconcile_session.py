@@ -78,7 +78,8 @@ def test_a_long_message_is_worked_on_in_slices_while_the_set_changes():
     passing = iter(made(rng, 400, 1000))
     have: set[bytes] = set()
     need: set[bytes] = set()
-    longest, message = 0, client.initiate()
+    longest = 0
+    message: bytes | None = client.initiate()
     while message is not None:
         for side, index in ((server, theirs), (client, mine)):
             turn = side.begin(message)
