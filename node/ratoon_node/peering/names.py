@@ -110,8 +110,8 @@ class Names:
             try:
                 while await self.check_due():
                     pass
-            except NodeError as error:  # the store cannot write now
-                log.info("names_wait", code=error.code.value)
+            except (NodeError, sqlite3.Error) as error:  # the store fails: not now
+                log.info("names_wait", error=repr(error))
 
     async def check_due(self) -> int:
         """Check what is due, one round; the number of handles that were due and no longer are.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from ratoon_node.peering.names import (
     Names,
 )
 from ratoon_node.policy.naming import Handle
+from ratoon_node.runtime import timeout_ms
 from ratoon_node.store import names, read
 from ratoon_node.timeline.naming import VERIFIED_MS_MAX
 from ratoon_protocol import phrase
@@ -109,6 +111,32 @@ async def test_a_handle_needs_both_sides(tmp_path: Path) -> None:
                 await found.resolve(Handle("ann", domain))
             assert error.value.code is Code.NOT_FOUND
         assert thief != ann
+
+
+async def test_a_store_that_cannot_be_read_for_a_moment_ends_no_checking(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path) as node:
+        account = await lists(node, 1, "ann@one.example")
+        domains = Domains()
+        domains.answers["ann@one.example"] = account
+        found, clock = names_of(node, domains)
+        failed = 0
+        real = names.due
+
+        def failing(db: sqlite3.Connection, now_ms: int, limit: int) -> list[names.Due]:
+            nonlocal failed
+            failed += 1
+            if failed == 1:
+                raise sqlite3.OperationalError("disk I/O error")
+            return real(db, now_ms, limit)
+
+        monkeypatch.setattr(names, "due", failing)
+        monkeypatch.setattr("ratoon_node.peering.names.ROUND_MS", 1)
+        found.start()
+        async with timeout_ms(20_000):
+            while await verified(node, clock, "ann@one.example") != account:
+                await clock.sleep_ms(1)
 
 
 async def test_findings_are_checked_again_and_failures_wait_longer(tmp_path: Path) -> None:
