@@ -55,6 +55,21 @@ async def test_a_post_has_counts_wherever_it_is_read(tmp_path: Path) -> None:
         assert "counts" not in other
 
 
+async def test_an_edit_that_links_where_nobody_may_go_leaves_the_first_words(
+    tmp_path: Path,
+) -> None:
+    async with site(tmp_path) as place:
+        ann = await place.resident(2)
+        post = ann.post("a heron")
+        edit = ann.sign(kinds.EDIT, {"text": "see https://bad.example/"}, target=post.id)
+        await place.publish(post, edit)
+        assert await texts(place, "/v1/timelines/network") == ["see https://bad.example/"]
+        await place.operate("POST", "/blocks", {"subject": "domain", "entity": "bad.example"})
+        assert await texts(place, "/v1/timelines/network") == ["a heron"]
+        _, one = await place.get(f"/v1/records/{post.id.hex()}")
+        assert one["body"]["text"] == "a heron"
+
+
 async def test_a_deleted_record_says_gone_and_leaves_the_timeline(tmp_path: Path) -> None:
     async with site(tmp_path) as place:
         ann = await place.resident(2)

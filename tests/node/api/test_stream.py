@@ -113,6 +113,27 @@ async def test_what_is_hidden_is_not_streamed(tmp_path: Path) -> None:
             assert (await heard(socket))[1] == "seen"
 
 
+async def test_what_is_limited_is_streamed_to_followers_alone(tmp_path: Path) -> None:
+    async with site(tmp_path) as place:
+        ann, ben = [await place.resident(seed) for seed in (2, 3)]
+        await place.publish(ann.sign(kinds.FOLLOW, {"state": 1}, target=ben.account))
+        entry = {"subject": "account", "entity": ben.account.hex(), "verdict": "limit"}
+        await place.operate("POST", "/blocks", entry)
+        async with (
+            place.http.ws_connect(place.url + "/v1/stream") as everybody,
+            place.http.ws_connect(place.url + "/v1/stream") as follower,
+        ):
+            await everybody.send_str('{"subscribe": "network", "since": 0}')
+            request = {"subscribe": "home", "account": ann.account.hex(), "since": 0}
+            await follower.send_str(json.dumps(request))
+            for text in ("one", "two"):  # the second is heard as it comes
+                await place.publish(ann.post(text))
+                assert (await heard(everybody))[1] == (await heard(follower))[1] == text
+            await place.publish(ben.post("limited"), ann.post("three"))
+            assert (await heard(everybody))[1] == "three"
+            assert (await heard(follower))[1] == "limited"
+
+
 async def test_a_stream_that_can_tell_no_more_ends(tmp_path: Path, monkeypatch) -> None:
     async def broken(*_: object) -> None:
         raise sqlite3.OperationalError("disk I/O error")
