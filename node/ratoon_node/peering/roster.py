@@ -22,6 +22,7 @@ from ratoon_node.policy.verdict import Verdict
 from ratoon_node.runtime import Clock, Spawn
 from ratoon_node.store import read
 from ratoon_node.store.db import Db
+from ratoon_node.store.failing import Outage
 from ratoon_node.store.rows import What
 from ratoon_protocol import record
 from ratoon_protocol.errors import ProtocolError
@@ -190,9 +191,14 @@ class Roster:
                 await self._load_in_time()
 
     async def _load_in_time(self) -> None:
-        """Load, and try again while the store cannot write: nobody else would notice."""
+        """Load, and try again while the store cannot read or write: nobody else would notice."""
+        outage = Outage("roster_waits")
         while True:
             try:
-                return await self.load()
-            except NodeError:
+                await self.load()
+            except (NodeError, sqlite3.Error) as error:
+                outage.failed(error)
                 await self._clock.sleep_ms(STORE_RETRY_MS)
+            else:
+                outage.over()
+                return
