@@ -58,3 +58,19 @@ async def test_a_deleted_post_and_its_edits_do_not_come_back(
         assert await wanted(node) == []
         assert traces(tmp_path, [post, edit]) == []
     assert traces(tmp_path, [post, edit]) == []
+
+
+@pytest.mark.parametrize("way", ORIGINS)
+async def test_a_delete_of_somebody_elses_takes_nothing(tmp_path: Path, way: str) -> None:
+    async with running(tmp_path) as node:
+        ann, bob = ann_of(node), ann_of(node, 3)
+        await join(node, ann)
+        await join(node, bob)
+        before, after = ann.post("here before"), ann.post("here after")
+        delete = bob.sign(kinds.DELETE, {"ids": [before.id, after.id]})
+        for one in (before, delete, after):
+            assert await offer(node, ORIGINS[way], one) == ["stored"]
+        assert await offer(node, ORIGINS[way], before, after) == 2 * ["duplicate"]
+        rows = await node.db.read(lambda db: read.by_ids(db, [before.id, after.id]))
+        assert rows[before.id].payload == before.payload
+        assert rows[after.id].payload == after.payload
