@@ -20,6 +20,7 @@ from ratoon_node.peering.hub import Hub
 from ratoon_node.peering.roster import Roster
 from ratoon_node.peering.wire import spread
 from ratoon_node.runtime import Clock, Spawn
+from ratoon_node.store.failing import Outage
 from ratoon_protocol.errors import Code
 from ratoon_protocol.introduction import Side
 
@@ -74,8 +75,14 @@ class Dialer:
         self._spawn(self._rounds(), "dialer.rounds")
 
     async def _rounds(self) -> None:
+        outage = Outage("dialling_fails")
         while True:
-            self._dial_missing()
+            try:
+                self._dial_missing()
+            except Exception as error:  # whatever it was: the next round may do it
+                outage.failed(error)
+            else:
+                outage.over()
             await self._clock.sleep_ms(DIAL_ROUND_MS)
 
     def _dial_missing(self) -> None:

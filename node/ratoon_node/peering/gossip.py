@@ -22,6 +22,7 @@ from ratoon_node.peering.ways import WORTH_MIN
 from ratoon_node.runtime import Clock
 from ratoon_node.store import linked, read
 from ratoon_node.store.db import Db
+from ratoon_node.store.failing import Outage
 from ratoon_node.store.rows import Change, What
 from ratoon_protocol.events import Event, Pushed
 from ratoon_protocol.frames import Get, Outcome, Packed
@@ -65,16 +66,25 @@ class Gossip:
 
     async def keep_offering(self) -> None:
         """Offer what is due; sleeps while nothing waits."""
+        outage = Outage("offers_fail")
         while True:
             await self._waiting.wait()
             await self._clock.sleep_ms(ROUND_MS)
             self._waiting.clear()
+            failed = False
             now_ms = self._clock.monotonic_ms()
             for neighbour in list(self._neighbours.values()):
                 way = neighbour.way
-                _offer(neighbour, way.settle(neighbour.exchange.seen, now_ms))
+                try:
+                    _offer(neighbour, way.settle(neighbour.exchange.seen, now_ms))
+                except Exception as error:  # whatever it was: comparing brings what was not told
+                    outage.failed(error)
+                    neighbour.link.behind.set()
+                    failed = True
                 if not way.idle:
                     self._waiting.set()
+            if not failed:
+                outage.over()
 
     async def tell(self, commit: Committed) -> None:
         """Pass on what a commit brought, and say what it changed."""

@@ -1,10 +1,12 @@
-"""A store that cannot do what it is asked: what will pass, and saying so once."""
+"""What fails again and again, a store above all: whether it will pass, and saying so once."""
 
 from __future__ import annotations
 
 import sqlite3
 
 import structlog
+
+from ratoon_protocol.errors import RatoonError
 
 log = structlog.get_logger()
 
@@ -41,7 +43,10 @@ class Outage:
     def failed(self, error: BaseException) -> None:
         """It failed, for the first time or again."""
         if not self._failed:
-            log.error(self._event, error=str(error))
+            if isinstance(error, (RatoonError, sqlite3.Error)):
+                log.error(self._event, error=str(error))
+            else:  # a bug: whoever mends it needs to know where
+                log.error(self._event, error=repr(error), exc_info=error)
         self._failed += 1
         self._worked = 0
 

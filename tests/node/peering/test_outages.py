@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from ratoon_node.peering import roster
-from tests.node.peering.meeting import until
-from tests.node.world import running
+from ratoon_node.peering import dialer, gossip, roster
+from tests.node.peering.meeting import linked, neighbour, publish, serving, someone, until
+from tests.node.world import join, running
 
 
 class Once:
@@ -44,3 +44,35 @@ async def test_the_roster_is_loaded_again_after_a_failed_read(
         await node.ledger.admission_changed(other)  # as a record of that node would
         await until(lambda: node.gate.admission.admits(other), node, 10)
         assert failing.calls > 1
+
+
+async def test_dialling_goes_on_after_a_failed_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dialer, "DIAL_ROUND_MS", 1)
+    async with serving(tmp_path / "a", 1) as (a, _), serving(tmp_path / "b", 2) as (b, at_b):
+        failing = Once(a.roster.added, KeyError("a bug"))
+        monkeypatch.setattr(a.roster, "added", failing)
+        await until(lambda: failing.calls > 0, a, 10)
+        await a.ledger.add_peer(b.own.account, at_b, None, None)
+        await a.roster.load()
+        await until(lambda: linked(a, b), a, 10)
+
+
+async def test_offers_go_on_after_one_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gossip, "ROUND_MS", 1)
+    async with serving(tmp_path / "a", 1) as (a, _), serving(tmp_path / "b", 2) as (b, at_b):
+        await a.hub.meet(at_b)
+        await until(lambda: linked(a, b), a)
+        there = neighbour(a, b)
+        assert there is not None
+        failing = Once(there.way.settle, KeyError("a bug"))
+        monkeypatch.setattr(there.way, "settle", failing)
+        ann = someone(a, 3)
+        await join(a, ann)
+        for calls in (0, 1):
+            await publish(a, ann.post(f"after {calls}"))
+            await until(lambda calls=calls: failing.calls > calls, a, 10)
+        assert linked(a, b)
