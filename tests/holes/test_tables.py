@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,9 @@ from ratoon_node.peering.conduct import Conduct, Deferred
 from ratoon_node.peering.errands import Errands
 from ratoon_protocol.errors import Code
 from ratoon_protocol.frames import Outcome
+from ratoon_protocol.framing import pack_item
 from ratoon_protocol.limits import FRAME_IDS_MAX
-from tests.node.peering.meeting import serving, until
+from tests.node.peering.meeting import serving, someone, until
 from tests.node.peering.test_misconduct import Hostile
 from tests.node.world import Clock, running
 
@@ -77,4 +80,26 @@ async def test_what_a_link_remembers_is_bounded(tmp_path: Path) -> None:
         assert len(there.seen) == exchange.SEEN_MAX
         assert len(there._requests) <= exchange.GETS_MAX
         assert there.link.behind.is_set(), "a comparison would bring what is not remembered"
+        await hostile.close()
+
+
+async def test_frames_of_one_peer_in_the_gate_are_bounded(tmp_path: Path) -> None:
+    """The rest is not read: that is what slows a peer down that sends too much."""
+    async with serving(tmp_path / "a", 1) as (a, at_a):
+        hostile = Hostile(a, at_a)
+        peer = await hostile.link()
+        there = a.hub.neighbours[peer.account].exchange
+        go_on = threading.Event()
+        long = asyncio.create_task(a.db.write(lambda db: go_on.wait(30)))
+        ann = someone(a, 3)
+        for number in range(3 * exchange.FRAMES_IN_GATE_MAX):
+            post = ann.post(f"{number}")
+            peer.session.push([pack_item(post.header_bytes, post.signature, post.payload)])
+        await peer.flush()
+        await until(lambda: len(there._taking) >= exchange.FRAMES_IN_GATE_MAX, a)
+        for _ in range(20):
+            await a.db.read(lambda db: None)
+        assert len(there._taking) == exchange.FRAMES_IN_GATE_MAX
+        go_on.set()
+        await long
         await hostile.close()

@@ -120,6 +120,10 @@ async def test_a_bundle_leaves_one_node_and_enters_another(tmp_path: Path) -> No
         kept, gone = ann.post("kept"), ann.post("gone")
         secret = ann.sign(kinds.SETTING, {"data": b"s"}, target=bytes(16))
         await first.publish(kept, gone, secret, ann.sign(kinds.DELETE, {"ids": [gone.id]}))
+        ben = await first.resident(3)
+        hidden = ben.post("hidden")
+        await first.publish(hidden)
+        await first.operate("POST", "/blocks", {"subject": "account", "entity": ben.account.hex()})
         other = {"node": first.node.own.account.hex()}
         assert (await second.operate("POST", "/peers", other))[0] == 201
         headers = {"Authorization": f"Bearer {TOKEN}"}
@@ -139,5 +143,6 @@ async def test_a_bundle_leaves_one_node_and_enters_another(tmp_path: Path) -> No
                 codes += body["codes"]
         assert set(codes) == {"stored"}
         assert await public(second) == ["kept"]
-        assert (await second.get(f"/v1/records/{secret.id.hex()}"))[0] == 404
+        for left_out in (secret, hidden):
+            assert (await second.get(f"/v1/records/{left_out.id.hex()}"))[0] == 404
         assert (await second.get("/v1/operator/bundle"))[0] == 401
