@@ -65,7 +65,7 @@ fuzz: $(VENV)/.dev ## look for inputs that break a promise: make fuzz SECONDS=30
 	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(if $(TARGET),--target $(TARGET)) \
 		$(if $(INPUT),--input $(INPUT)) $(ARGS)
 
-scale: $(VENV)/.dev ## simulate 10, 100 and 1,000 nodes (5 GiB, half an hour); ARGS=--nodes=10,100
+scale: $(VENV)/.dev ## simulate 10, 100 and 1,000 nodes (8 GiB, half an hour); ARGS=--nodes=10,100
 	@$(BIN)/python -m tests.sim.scale $(ARGS)
 
 # ------------------------------------------------------------------------------ the environment

@@ -1,6 +1,6 @@
 """Networks of growing size: `python -m tests.sim.scale [--nodes 10,100,1000] [--seed 1]`.
 
-A thousand nodes take some 5 GiB and up to half an hour of one core.
+A thousand nodes take some 8 GiB and half an hour of one core.
 """
 
 from __future__ import annotations

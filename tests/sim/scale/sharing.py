@@ -6,17 +6,18 @@ a large world affordable; no node sees another answer than its own code would ha
 
 from __future__ import annotations
 
+import builtins
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, TypeVar
 
 from ratoon_node.ingest import scrub
-from ratoon_node.peering import roster
+from ratoon_node.peering import catchup, roster
 from ratoon_node.peering.roster import NodeRecord
 from ratoon_protocol import keys, record
-from ratoon_protocol.record import Body
+from ratoon_protocol.record import Body, Header
 
 T = TypeVar("T")
 
@@ -28,16 +29,17 @@ NEVER_MS = 86_400_000
 
 @contextmanager
 def sharing() -> Iterator[None]:
-    """Check each signature once and read each node's record once; and leave out the walk over
-    stores in memory for bits that flipped, which is most of what idling costs.
+    """Check each signature once, read each node's record once, and keep one of what is alike; and
+    leave out the walk over stores in memory for bits that flipped: it is most of what idling costs.
     """
     replaced: tuple[tuple[ModuleType, str, object], ...] = (
         (keys, "verify", _checked_once()),
         (roster, "record", _Reader()),
         (roster, "NodeRecord", _kept_once()),
+        (catchup, "frozenset", _one_set()),
         (scrub, "PAUSE_MS", NEVER_MS),
     )
-    before = [vars(module)[name] for module, name, _ in replaced]
+    before = [vars(module).get(name, getattr(builtins, name, None)) for module, name, _ in replaced]
     for module, name, value in replaced:
         vars(module)[name] = value
     try:
@@ -71,11 +73,17 @@ class _Reader:
 
     def __init__(self) -> None:
         self._bodies: dict[bytes, Body] = {}
+        self._headers: dict[bytes, Header] = {}
 
     def decode_payload(self, payload: bytes) -> Body:
         """See `record.decode_payload`."""
         found = self._bodies.get(payload)
         return found or _remember(self._bodies, payload, record.decode_payload(payload))
+
+    def decode_header(self, header: bytes) -> Header:
+        """See `record.decode_header`."""
+        found = self._headers.get(header)
+        return found or _remember(self._headers, header, record.decode_header(header))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(record, name)
@@ -87,5 +95,16 @@ def _kept_once() -> Callable[[bytes, Body, bytes], NodeRecord]:
     def keep(node: bytes, body: Body, stored: bytes) -> NodeRecord:
         found = known.get(stored)
         return found or _remember(known, stored, NodeRecord(node, body, stored))
+
+    return keep
+
+
+def _one_set() -> Callable[[Iterable[bytes]], frozenset[bytes]]:
+    """What a peer admits: the same thousand nodes at each end of each link."""
+    known: dict[frozenset[bytes], frozenset[bytes]] = {}
+
+    def keep(nodes: Iterable[bytes]) -> frozenset[bytes]:
+        found = frozenset(nodes)
+        return known.get(found) or _remember(known, found, found)
 
     return keep
