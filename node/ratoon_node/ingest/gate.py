@@ -422,12 +422,21 @@ class Gate:
             while self._postponed:
                 account = next(iter(self._postponed))
                 del self._postponed[account]
-                cursor: Cursor | None = Cursor()
-                while cursor is not None:
-                    cursor = await self._retried(partial(self._judge_slice, account, cursor))
+                await self._judge(account)
             self._judging = False
             self._work.clear()
             self._rest()
+
+    async def _judge(self, account: bytes) -> None:
+        """All slices of one account. A crash in one (a bug) costs that account alone: it stays
+        marked in the store, and the next start tries again.
+        """
+        cursor: Cursor | None = Cursor()
+        try:
+            while cursor is not None:
+                cursor = await self._retried(partial(self._judge_slice, account, cursor))
+        except Exception:
+            log.exception("judging_failed")
 
     async def _judge_slice(self, account: bytes, cursor: Cursor) -> Cursor | None:
         now_ms = self._clock.now_ms()

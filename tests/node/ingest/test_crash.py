@@ -15,7 +15,10 @@ from structlog.testing import capture_logs
 from ratoon_node.app import Node
 from ratoon_node.errors import NodeError
 from ratoon_node.ingest import submission
+from ratoon_node.ingest.accounts import AccountView
+from ratoon_node.ingest.rejudge import Cursor, Rejudge
 from ratoon_node.ingest.submission import Origin, Outcome, Way
+from ratoon_node.runtime import timeout_ms
 from ratoon_node.store import read
 from ratoon_protocol import bodies, kinds
 from ratoon_protocol.errors import Code
@@ -184,6 +187,32 @@ async def test_a_crash_while_records_are_examined_costs_one_and_is_told(
         (line,) = logs
         assert line["event"] == "examination_failed"
         assert line["where"].startswith("ZeroDivisionError in crashing")
+
+
+async def test_a_crash_over_one_account_leaves_it_to_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path) as node:
+        ann, bob = people_of(node, 2)
+        for who in (ann, bob):
+            await join(node, who)
+        await node.db.write(lambda db: db.execute("UPDATE account SET judged = 0"))
+    real = Rejudge.slice
+
+    def crashing(self: Rejudge, view: AccountView, cursor: Cursor) -> Cursor | None:
+        if view.id == ann.account:
+            raise ZeroDivisionError
+        return real(self, view, cursor)
+
+    with monkeypatch.context() as bug, capture_logs() as said:
+        bug.setattr(Rejudge, "slice", crashing)
+        async with running(tmp_path) as node, timeout_ms(20_000):
+            await node.gate.settled()
+            assert await node.db.read(read.unjudged) == [ann.account]
+    assert [line["event"] for line in said if line["log_level"] == "error"] == ["judging_failed"]
+    async with running(tmp_path) as node, timeout_ms(20_000):
+        await node.gate.settled()
+        assert await node.db.read(read.unjudged) == []
 
 
 async def test_views_never_say_more_than_the_store_after_a_rollback(
