@@ -157,6 +157,12 @@ class Commands:
             await self._node.peers_changed()
         return {"account": account.hex()}
 
+    async def add(self, account: str) -> dict[str, Any]:
+        """Add a node as a peer that it may meet later; its address is not known."""
+        await self._node.ledger.add_peer(bytes.fromhex(account), None, "source", "XX")
+        await self._node.peers_changed()
+        return {}
+
     async def compare(self, times: int) -> dict[str, Any]:
         """Compare all sets with the one peer, so many times; what one comparison took here.
 

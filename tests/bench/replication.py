@@ -6,6 +6,9 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from ratoon_node.operate.folder import KEYS
@@ -13,7 +16,7 @@ from tests.bench import corpus
 from tests.bench.figures import Figure
 from tests.bench.ingest import figures, ingest
 from tests.bench.nodes import NodeChild, node_child
-from tests.bench.stores import LARGE, seeded
+from tests.bench.stores import LARGE, Seeded, seeded
 from tests.bench.work import Work
 
 # What is promised: shares of the bare limit of signature checks, by connections.
@@ -149,15 +152,28 @@ async def _equal_large(work: Work) -> list[Figure]:
     for folder in folders:
         shutil.copytree(store.folder, folder)
     (folders[1] / KEYS).unlink()
-    async with (
-        node_child(folders[0], now_ms=store.state.until_ms) as one,
-        node_child(folders[1], now_ms=store.state.until_ms) as other,
-    ):
-        await one.ask("settled")
-        await other.ask("settled")
-        await other.ask("meet", address=one.url)
-        await one.ask("meet", address=other.url)
+    # They know each other before they meet: sets that change while they are compared differ.
+    async with _both(folders, store) as (one, other):
+        for node, stranger in ((one, other), (other, one)):
+            await node.ask("add", **(await stranger.ask("account")))
+    async with _both(folders, store) as (one, other):
+        await other.ask("meet", address=one.url, added=False)
         found = await _equal(store.size, one, other)
     for folder in folders:
         shutil.rmtree(folder)
     return found
+
+
+@asynccontextmanager
+async def _both(
+    folders: Sequence[Path], store: Seeded
+) -> AsyncIterator[tuple[NodeChild, NodeChild]]:
+    """Two nodes, once they have read their sets."""
+    now_ms = store.state.until_ms
+    async with (
+        node_child(folders[0], now_ms=now_ms) as one,
+        node_child(folders[1], now_ms=now_ms) as other,
+    ):
+        await one.ask("settled")
+        await other.ask("settled")
+        yield one, other
