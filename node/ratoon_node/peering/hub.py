@@ -461,6 +461,8 @@ class Hub:
     async def _tell(self, commit: Committed | None) -> None:
         if commit is None:
             self._all_behind()
+            if self._sets.nodes != set(self._gate.admission.nodes):  # that was among it
+                await self._admission_changed()
             return
         own = self._own.account
         if any(one.what is What.NODES and one.account == own for one in commit.changes):

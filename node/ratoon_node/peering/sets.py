@@ -176,6 +176,13 @@ class Sets:
         """
         admitted = frozenset(nodes)
         await self.loaded.wait()
+        try:
+            await self._turn(admitted)
+        except sqlite3.Error as error:  # half of the accounts may have turned
+            log.error("sets_missed", error=repr(error))
+            await self._load_again(admitted)
+
+    async def _turn(self, admitted: frozenset[bytes]) -> None:
         turned = sorted(admitted ^ self._nodes)
         accounts = await self._db.read(partial(_stood_for, nodes=turned))
         if len(accounts) > ACCOUNTS_TURNED_MAX:
@@ -187,12 +194,13 @@ class Sets:
             for account in sorted(accounts):
                 await self._load_account(account)
 
-    async def _load(self, nodes: frozenset[bytes]) -> None:
-        """Read everything again."""
+    async def _load(self, nodes: frozenset[bytes] | None) -> None:
+        """Read everything again, for other nodes or those that are admitted when it begins."""
         async with self._loading:
-            self._nodes = nodes
+            if nodes is not None:
+                self._nodes = nodes
             self._others.clear()
-            self._own = await load_view(self._db, nodes)
+            self._own = await load_view(self._db, self._nodes)
 
     async def window(self, scope: Scope, nodes: Iterable[bytes], since_ms: int) -> Window:
         """The set of a scope over what `nodes` and this node admit, from `since_ms` on."""
@@ -264,12 +272,12 @@ class Sets:
                 log.error("sets_missed", error=repr(error), exc_info=bug)
             await self._load_again()
 
-    async def _load_again(self) -> None:
+    async def _load_again(self, nodes: frozenset[bytes] | None = None) -> None:
         """Read everything, however long the store cannot do it."""
         outage = Outage("sets_wait")
         while True:
             try:
-                await self._load(self._nodes)
+                await self._load(nodes)
             except sqlite3.Error as error:
                 outage.failed(error)
                 await self._clock.sleep_ms(RETRY_MS)
