@@ -28,9 +28,11 @@ COLOURS = (
     ("#a43f86", "#eb93cf"),
     ("#8a6700", "#e8c14a"),
     ("#5a5a5a", "#c0c0c0"),
+    ("#b3202c", "#ff7b84"),
+    ("#3f7f1f", "#a6d96a"),
 )
-DASHES = ("", "7 4", "2 4", "10 3 2 3", "1 3", "14 4")
-MARKERS = ("circle", "square", "diamond", "triangle", "circle", "square")
+DASHES = ("", "7 4", "2 4", "10 3 2 3", "1 3", "14 4", "5 2 1 2", "9 2 2 2")
+MARKERS = ("circle", "square", "diamond", "triangle", "circle", "square", "diamond", "triangle")
 # With more points than this a line has no markers.
 MARKED_POINTS_MAX = 14
 

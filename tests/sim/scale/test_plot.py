@@ -10,6 +10,7 @@ import pytest
 
 from tests.bench import plot
 from tests.bench.plot import Bars, Series, bar_chart, line_chart
+from tests.sim.scale.meter import Use
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -46,6 +47,12 @@ def test_a_logarithmic_axis_gives_each_decade_the_same_room() -> None:
     (line,) = lines(line_chart([Series("a", [(10, 1), (100, 1), (1000, 1)])], "t", "x", "y", True))
     (first, _), (second, _), (third, _) = line
     assert second - first == pytest.approx(third - second, abs=0.2)
+
+
+def test_every_series_has_a_look_of_its_own() -> None:
+    assert len(plot.COLOURS) == len(plot.DASHES) == len(plot.MARKERS)
+    assert len(set(zip(plot.DASHES, plot.MARKERS, strict=True))) == len(plot.COLOURS)
+    assert len(set(plot.COLOURS)) == len(plot.COLOURS) >= len(Use) + 1
 
 
 def test_what_cannot_be_drawn_is_left_out() -> None:
