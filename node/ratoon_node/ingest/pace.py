@@ -10,8 +10,8 @@ import math
 
 # What is taken in is written within this time, if the gate goes on as it did.
 WAIT_MS_MAX = 8000
-# Taken in however slow it is: enough for a commit that is worth its sync.
-ROOM_RECORDS_MIN = 1000
+# Taken in however slow it is: a whole commit, which is worth its sync.
+ROOM_RECORDS_MIN = 3000
 # Smaller commits do not tell how fast large ones are: they cost a sync each.
 TELLING_RECORDS_MIN = 250
 # So much of what earlier commits told counts beside the newest.
