@@ -128,9 +128,11 @@ class Fleet:
     def run(self, plans: list[Plan]) -> int:
         """All of them; how many failed."""
         began_s = time.monotonic()
-        with self._pool() as pool:
-            for done in as_completed([pool.submit(_work, plan) for plan in plans]):
-                self._take(done.result(), len(plans))
+        wave = self._processes * WORLDS_A_PROCESS
+        for at in range(0, len(plans), wave):
+            with self._pool() as pool:
+                for done in as_completed([pool.submit(_work, it) for it in plans[at : at + wave]]):
+                    self._take(done.result(), len(plans))
         _clear_line()
         wall_s = time.monotonic() - began_s
         print(
@@ -143,9 +145,8 @@ class Fleet:
         return self.failures
 
     def _pool(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(
-            self._processes, get_context("spawn"), max_tasks_per_child=WORLDS_A_PROCESS
-        )
+        """Used for one wave: Python 3.11 can wait for ever where processes end by a count."""
+        return ProcessPoolExecutor(self._processes, get_context("spawn"))
 
     def _covered(self, sample: list[Plan]) -> Iterator[str]:
         yield f"lines that {len(sample)} of the worlds run"

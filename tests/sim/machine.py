@@ -316,7 +316,7 @@ class Machine:
         if life is None or not self.booted.is_set():
             raise MachineDown(self.name)
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        task = life.spawner.spawn(_answer(request(life.node), answer), "machine.request")
+        task = life.spawner.spawn(_answer(request, life.node, answer), "machine.request")
         task.add_done_callback(lambda _: _hang_up(answer, self.name))
         return await answer
 
@@ -327,9 +327,11 @@ class Machine:
         return self.life.db.peek(fn)
 
 
-async def _answer(work: Coroutine[Any, Any, T], answer: asyncio.Future[T]) -> None:
+async def _answer(
+    request: Callable[[Node], Coroutine[Any, Any, T]], node: Node, answer: asyncio.Future[T]
+) -> None:
     try:
-        result = await work
+        result = await request(node)
     except Exception as error:
         if not answer.done():
             answer.set_exception(error)
