@@ -58,7 +58,7 @@ NORMAL_TIMES, NORMAL_MS = 2, 50
 NICE = 10
 _NEWEST = "/v1/timelines/network?limit=1"
 _GENTLE = {"rate": None, "streams": 4, "batches": 0, "singles": 0}
-_PEAK = {"rate": None, "streams": 16, "batches": 0, "singles": 4}
+_PEAK = {"rate": None, "streams": 6, "batches": 0, "singles": 4}
 _FLOOD = {"streams": 64, "batches": 64, "singles": 32}
 
 
