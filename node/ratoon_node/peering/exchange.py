@@ -22,6 +22,7 @@ from ratoon_node.peering.serve import Serve
 from ratoon_node.runtime import Clock, Spawn
 from ratoon_node.store import read
 from ratoon_node.store.db import Db
+from ratoon_node.store.failing import Outage
 from ratoon_protocol import record
 from ratoon_protocol.errors import TRANSIENT, Code, ProtocolError
 from ratoon_protocol.events import Answered, Pushed
@@ -115,6 +116,7 @@ class Exchange:
         self._refused: OrderedDict[bytes, None] = OrderedDict()
         self._lost: OrderedDict[bytes, int] = OrderedDict()
         self._lost_count = 0
+        self._no_truth = Outage("pushes_wait")
 
     def blame(self, faults: int, code: Code) -> None:
         """Count what the peer did wrong; too much of it ends the link with `code`."""
@@ -175,7 +177,7 @@ class Exchange:
             for item, outcome in zip(items, outcomes, strict=True)
             if outcome.code is Code.DUPLICATE
         ]
-        truth = await self.serve.truth(self.link.peer, known) if known else {}
+        truth = await self._truth(known) if known else {}
         self.link.session.ack(
             [
                 Answer(item.id, truth.get(item.id, outcome.code))
@@ -183,6 +185,18 @@ class Exchange:
             ]
         )
         self.link.flush()
+
+    async def _truth(self, known: Sequence[bytes]) -> dict[bytes, Code]:
+        """What is true of records that were here; `busy` where the store cannot say, because a
+        push that is not answered takes its credit away for as long as the link lasts.
+        """
+        try:
+            truth = await self.serve.truth(self.link.peer, known)
+        except sqlite3.Error as error:
+            self._no_truth.failed(error)
+            return dict.fromkeys(known, Code.BUSY)
+        self._no_truth.over()
+        return truth
 
     async def _submit(self, parts: Sequence[Submission]) -> list[Outcome]:
         origin = Origin(Way.LINK, self.link.peer)

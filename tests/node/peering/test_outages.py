@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 
 from ratoon_node.peering import dialer, gossip, roster
+from ratoon_protocol.errors import Code
+from ratoon_protocol.frames import Ack, Outcome
+from ratoon_protocol.framing import pack_item
 from tests.node.peering.meeting import linked, neighbour, publish, serving, someone, until
+from tests.node.peering.test_misconduct import Hostile
 from tests.node.world import join, running
 
 
@@ -76,3 +80,23 @@ async def test_offers_go_on_after_one_failed(
             await publish(a, ann.post(f"after {calls}"))
             await until(lambda calls=calls: failing.calls > calls, a, 10)
         assert linked(a, b)
+
+
+async def test_a_push_is_answered_although_the_store_cannot_say_what_is_true(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without an answer the peer would miss the credit for it until the link ends."""
+    async with serving(tmp_path / "a", 1) as (a, at_a):
+        ann = someone(a, 3)
+        await join(a, ann)
+        post = ann.post("known here")
+        await publish(a, post)
+        hostile = Hostile(a, at_a)
+        peer = await hostile.link()
+        monkeypatch.setattr(a.hub.serve, "truths", Once(a.hub.serve.truths, UNREADABLE))
+        for code in (Code.BUSY, Code.STORED):
+            peer.session.push([pack_item(post.header_bytes, post.signature, post.payload)])
+            told = await peer.until(lambda event: isinstance(event, Ack))
+            assert isinstance(told, Ack)
+            assert list(told.outcomes) == [Outcome(post.id, code)]
+        await hostile.close()
