@@ -144,7 +144,7 @@ def rss_bound(records: int, streams: int, requests: int, links: int) -> int:
     intake = 4 * chosen.intake_bytes_max + 6000 * chosen.intake_records_max
     asked = 64 * MIB + 128 * 1024 * requests
     told = (64 + 32) * MIB + 192 * 1024 * streams
-    linked = links * (chosen.link_queue_bytes_max + (4 + 8 + 4) * MIB)
+    linked = links * (chosen.link_queue_bytes_max + (24 + 8 + 4 + 4) * MIB)
     return program + kept + intake + asked + told + linked
 
 

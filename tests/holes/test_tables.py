@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
-from ratoon_node.peering import conduct, errands, exchange, receipts
+from ratoon_node.peering import conduct, errands, exchange, receipts, ways
 from ratoon_node.peering.conduct import Conduct, Deferred
 from ratoon_node.peering.errands import Errands
 from ratoon_protocol.errors import Code
-from ratoon_protocol.frames import Outcome
+from ratoon_protocol.frames import Item, Outcome
 from ratoon_protocol.framing import pack_item
 from ratoon_protocol.limits import FRAME_IDS_MAX
 from tests.node.peering.meeting import serving, someone, until
@@ -80,6 +81,45 @@ async def test_what_a_link_remembers_is_bounded(tmp_path: Path) -> None:
         assert len(there.seen) == exchange.SEEN_MAX
         assert len(there._requests) <= exchange.GETS_MAX
         assert there.link.behind.is_set(), "a comparison would bring what is not remembered"
+        await hostile.close()
+
+
+async def test_the_tables_of_a_link_take_no_more_than_is_told_of_them(tmp_path: Path) -> None:
+    """All full, of ids that nothing else holds; the figure stands in node/ARCHITECTURE.md."""
+    rng = random.Random(1)
+
+    def fresh(count: int) -> list[bytes]:
+        return [rng.randbytes(32) for _ in range(count)]
+
+    async with serving(tmp_path / "a", 1) as (a, at_a):
+        hostile = Hostile(a, at_a)
+        there = a.hub.neighbours[(await hostile.link()).account]
+        link = there.exchange
+        tracemalloc.start()
+        try:
+            before, _ = tracemalloc.get_traced_memory()
+            for table, size in (
+                (link.seen, exchange.SEEN_MAX),
+                (link._refused, exchange.REFUSED_MAX),
+                (link._asked_logs, exchange.LOGS_ASKED_MAX),
+                (link._offers, exchange.OFFERS_MAX),
+            ):
+                table.update(dict.fromkeys(fresh(size)))
+            link._lost.update(dict.fromkeys(fresh(exchange.LOST_MAX), 1))
+            for id_, account in zip(*[iter(fresh(4 * exchange.EARLY_MAX))] * 2, strict=True):
+                header, signature = rng.randbytes(100), rng.randbytes(64)
+                link._keep_early(Item(id_, header, signature, b"", None))
+                if id_ in link._early:
+                    link._early[id_] = link._early[id_]._replace(account=account)
+            for number in range(ways.IDS_MAX):
+                there.way.push(fresh(1), 10**6 + number)
+                there.way.offer_later(fresh(1), 10**6 + number, certain=True)
+            there.way._offered.update(dict.fromkeys(fresh(ways.IDS_MAX)))
+            after, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert len(link._early) == exchange.EARLY_MAX
+        assert after - before <= 24 * 1024 * 1024
         await hostile.close()
 
 

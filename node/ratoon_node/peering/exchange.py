@@ -37,7 +37,7 @@ IDS_PER_GET_MAX = 512
 # Requests for records under way on one link.
 GETS_MAX = 8
 # Ids that came too early, kept to be tried again after the log scope.
-EARLY_MAX = 65_536
+EARLY_MAX = 8192
 # Bytes of those that are kept too; the rest is asked for once more.
 EARLY_BYTES_MAX = 8 * 1024 * 1024
 # What came too early outside a comparison waits this long for what it depends on.
@@ -47,8 +47,8 @@ LOGS_AT_ONCE_MAX = 64
 LOGS_ASKED_MAX = 4096
 # Ids known to be at the peer, so that they are not offered back.
 SEEN_MAX = 16_384
-# Ids whose bytes this peer said it has not, so that it is not asked again at once.
-REFUSED_MAX = 65_536
+# Ids whose bytes this peer said it has not, so that it is not asked again at once: twice a round.
+REFUSED_MAX = 8192
 # Offers waiting to be asked for; above it a comparison brings them.
 OFFERS_MAX = 16_384
 # A peer that advertises an id and cannot deliver it is not asked for it after so many times.
