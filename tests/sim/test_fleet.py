@@ -23,7 +23,19 @@ def test_worlds_of_several_waves_all_run(small, capsys):
 def test_what_happened_and_what_mattered_are_counted_apart():
     done = (Done("crash", True, True), Done("crash", True, False), Done("loss", False, False))
     tally = fleet.Tally()
-    tally.add(Outcome(1, "", 3, 1, 1, 1.0, 1, done))
+    tally.add(
+        Outcome(
+            seed=1,
+            trace_hash="",
+            nodes=3,
+            records=1,
+            promises=1,
+            seconds=1.0,
+            steps=1,
+            faults=done,
+            answered_ms=(),
+        )
+    )
     counts = {line.split("  ")[0]: line.split()[-3:] for line in tally.lines()}
     assert counts["crash"] == ["2", "2", "1"]
     assert counts["loss"] == ["1", "0", "0"]
