@@ -26,7 +26,9 @@ T = TypeVar("T")
 # A commit with its sync on a disk that is not busy.
 COMMIT_S = 0.002
 # Compiled statements kept: a thousand nodes share this machine's memory.
-STATEMENTS_MAX = 96
+STATEMENTS_MAX = 64
+# What SQLite keeps beside the image, which is in memory already.
+CACHE_KIB = 128
 
 #: Told of every commit of a node, with its number.
 Heard = Callable[[int, Committed], None]
@@ -43,6 +45,7 @@ class MemoryDb:
             self.db.deserialize(image)
         self.db.execute("PRAGMA secure_delete = ON")
         self.db.execute("PRAGMA temp_store = MEMORY")
+        self.db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         schema.migrate(self.db)
         self._turn = asyncio.Lock()
 
