@@ -36,6 +36,9 @@ ROUND_MS = 50
 # So many times `push_links` are few.
 MESH = 2
 
+# Ids that are looked up for neighbours in one go: some 2 ms of the event loop.
+IDS_AT_ONCE = 4096
+
 #: Per account the nodes that stand for it.
 Hosts = Mapping[bytes, frozenset[bytes]]
 
@@ -63,6 +66,7 @@ class Gossip:
         self._clock = clock
         self._push_links = push_links
         self._waiting = asyncio.Event()
+        self._looked = 0
 
     async def keep_offering(self) -> None:
         """Offer what is due; sleeps while nothing waits."""
@@ -75,6 +79,8 @@ class Gossip:
             now_ms = self._clock.monotonic_ms()
             for neighbour in list(self._neighbours.values()):
                 way = neighbour.way
+                if way.idle:
+                    continue
                 try:
                     _offer(neighbour, way.settle(neighbour.exchange.seen, now_ms))
                 except Exception as error:  # whatever it was: comparing brings what was not told
@@ -83,6 +89,7 @@ class Gossip:
                     failed = True
                 if not way.idle:
                     self._waiting.set()
+                await self._clock.sleep_ms(0)
             if not failed:
                 outage.over()
 
@@ -116,11 +123,11 @@ class Gossip:
         }
         hosts = await self._hosts(changes)
         neighbours = list(self._neighbours.values())
-        told = {
-            change.id
-            for change in changes
-            if any(change.id in neighbour.exchange.seen for neighbour in neighbours)
-        }
+        told: set[bytes] = set()
+        for neighbour in neighbours:
+            seen = neighbour.exchange.seen
+            told.update(change.id for change in changes if change.id in seen)
+            await self._give_way(len(changes))
         first, onward = self._first(), self._onward()
         for neighbour in neighbours:
             nodes, seen = neighbour.catchup.nodes, neighbour.exchange.seen
@@ -133,6 +140,14 @@ class Gossip:
             ]
             eager = (neighbour in first, neighbour in onward)
             self._tell_one(neighbour, new, packed, told, eager)
+            await self._give_way(len(changes))
+
+    async def _give_way(self, ids: int) -> None:
+        """So many ids were looked at: others have a turn, unless that was little."""
+        self._looked += ids
+        if self._looked >= IDS_AT_ONCE:
+            self._looked = 0
+            await self._clock.sleep_ms(0)
 
     def _tell_one(
         self,

@@ -77,8 +77,10 @@ async def test_offers_go_on_after_one_failed(
         ann = someone(a, 3)
         await join(a, ann)
         for calls in (0, 1):
+            there.way.offer_later([bytes(32)], a.runtime.clock.monotonic_ms(), certain=True)
             await publish(a, ann.post(f"after {calls}"))
             await until(lambda calls=calls: failing.calls > calls, a, 10)
+        await until(lambda: there.way.idle, a, 10)
         assert linked(a, b)
 
 
