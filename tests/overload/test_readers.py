@@ -7,15 +7,18 @@ import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgpack
 import pytest
-from aiohttp import web
+from aiohttp import WSMsgType, web
 
 from ratoon_node.api import events, guard, sending, stream
 from ratoon_node.api.ports import Services
+from ratoon_node.timeline import topics
+from ratoon_node.timeline.visibility import Sight
 from ratoon_protocol.record import Record
 from tests.bench.flood import frame, upgrade
 from tests.node.api.site import Site, site
@@ -169,3 +172,36 @@ async def test_who_publishes_and_reads_no_answer_gives_back_the_room_of_all(
         room = watched.left()
         assert room[:2] == (0, 0)
         assert room[2] == 64 * 1024 * 1024
+
+
+async def test_who_catches_up_waits_for_others_who_do_and_readers_for_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred subscribers too slow for a flood read the past again and again: all at once they
+    held up every page for seconds.
+    """
+    async with site(tmp_path, **NO_LIMITS) as place:
+        ann = await place.resident(2)
+        posts = [ann.post(f"number {at}") for at in range(300)]
+        await place.publish(*posts)
+        under_way, most = 0, 0
+        look = Sight.read
+
+        async def counted(self: Sight, fn: Any) -> Any:
+            nonlocal under_way, most
+            past = isinstance(fn, partial) and fn.func is topics.catch_up
+            under_way, most = under_way + past, max(most, under_way + past)
+            try:
+                return await look(self, fn)
+            finally:
+                under_way -= past
+
+        monkeypatch.setattr(Sight, "read", counted)
+        sockets = [await place.http.ws_connect(place.url + "/v1/stream") for _ in range(6)]
+        for one in sockets:
+            await one.send_str(SUBSCRIBE.decode())
+        for one in sockets:
+            answers = [await one.receive() for _ in range(len(posts))]
+            assert all(one.type is WSMsgType.BINARY for one in answers)
+            await one.close()
+        assert most == 1

@@ -201,7 +201,8 @@ class Reader:
                 since=self._sent,
                 node=node.own.account,
             )
-            step = await self._services.sight.read(look)
+            async with self._services.feed.past:
+                step = await self._services.sight.read(look)
             if step.lost:
                 await self._note(to_json(Notice(True, self._sent)))
             if await self._tell_all(step.messages):

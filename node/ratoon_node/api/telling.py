@@ -91,7 +91,8 @@ class NoticeReader:
                 upto = max(page.end, after) if page.next is None else page.next
                 return _Step(told, upto, page.next is not None)
 
-            step = await self._services.sight.read(look)
+            async with self._services.feed.past:
+                step = await self._services.sight.read(look)
             for n, text in step.told:
                 await self._tell(n, b'{"cursor":%d,"notification":%b}' % (n, text))
             self._services.node.metrics.stream_records.inc(len(step.told))

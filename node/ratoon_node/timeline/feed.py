@@ -178,6 +178,9 @@ class Feed:
         self._owners: dict[bytes, dict[Follower, None]] = {}
         self._commits = fanout.subscribe()
         self.waiting = Waiting()
+        #: Held by whoever reads a step of the past: those who are too slow for what is new catch up
+        #: one after the other, or readers of pages would wait behind all of them.
+        self.past = asyncio.Lock()
         #: Everything up to here was offered.
         self.position = 0
 
