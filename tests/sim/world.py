@@ -74,6 +74,8 @@ class World:
         self.blocked: dict[str, dict[ListEntry, None]] = {}
         self._tasks: list[asyncio.Task[Any]] = []
         self._over = asyncio.Event()
+        #: Whom the machine that came late met.
+        self._friend: Machine | None = None
 
     def _machine(self, at: int, folder: Path) -> Machine:
         rng = self._rng
@@ -190,8 +192,17 @@ class World:
             return
         late.start()
         await late.booted.wait()
-        left = [machine for machine in self.early if not machine.destroyed]
-        await self._meet([late, self._rng.choice(left)])
+        await self._befriend(late)
+
+    async def _befriend(self, late: Machine) -> None:
+        """Meet one of the others, or another one if that was lost before it told of the rest."""
+        friends = [machine for machine in self.early if not machine.destroyed]
+        self._rng.shuffle(friends)
+        for friend in friends:
+            await self._meet([late, friend])
+            self._friend = friend
+            if late.destroyed or not friend.destroyed:
+                break
 
     async def _settle(self) -> list[Person]:
         """People come, each to one home or two."""
@@ -229,6 +240,9 @@ class World:
         for machine in self.machines:
             if not machine.destroyed:
                 await self._within(machine.is_up(), f"{machine.name} is not up")
+        late = self.machines[-1]
+        if self._friend is not None and self._friend.destroyed and not late.destroyed:
+            await self._within(self._befriend(late), f"{late.name} meets nobody")
         for name in sorted(self.notes.forgetful):
             await self._within(self._set_anew(self.machine(name)), f"{name} takes no policy")
 
