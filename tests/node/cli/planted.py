@@ -215,15 +215,15 @@ def counts_strangers(node: Node, patch: Patch) -> None:
 
 
 def drops_unknown_kinds(node: Node, patch: Patch) -> None:
-    decode = record.decode_record
+    assemble = record.assemble
 
-    def strict(data: bytes) -> Any:
-        found = decode(data)
+    def strict(*parts: Any) -> Any:
+        found = assemble(*parts)
         if found.header.kind >> 8 > 20:
             raise RecordError(Code.UNSUPPORTED)
         return found
 
-    patch.setattr(submission, "record", instead(record, decode_record=strict))
+    patch.setattr(submission, "record", instead(record, assemble=strict))
 
 
 def signs_in_for_any_origin(node: Node, patch: Patch) -> None:
