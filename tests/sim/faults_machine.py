@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -193,8 +194,8 @@ async def _rot(stage: Stage, mark: Mark, rng: random.Random) -> None:
 
 async def _fold(machine: Machine) -> bool:
     try:
-        return machine.life is not None and await machine.life.db.checkpoint()
-    except Exception:  # its disk fails in another way just now
+        return await machine.call(lambda node: node.db.checkpoint())
+    except (MachineDown, sqlite3.Error):  # its disk fails in another way just now
         return False
 
 

@@ -35,10 +35,10 @@ WAIT_MS = 8000
 # Records in one request.
 PUBLISHED_MAX = 64
 # Posts that somebody brings along, and the length of each.
-PAST_POSTS_MAX = 300
-PAST_WORDS_MAX = 6000
+PAST_POSTS_MAX = 120
+PAST_WORDS_MAX = 8000
 # Time between two things that somebody does.
-ACT_MS_MIN, ACT_MS_MAX = 200, 6000
+ACT_MS_MIN, ACT_MS_MAX = 200, 5000
 # A kind of a later version: public, without a slot, for keys that may write.
 LATER_KIND = 99 * 256 + 34
 # What a home says when it does not know enough of the account yet.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tests.sim.script import Fault
 
 # Minutes of trouble in a world.
-MINUTES = 0.75
+MINUTES = 0.5
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.sim.trace import Trace
 
 # Mean time between two faults of a script.
-PAUSE_S = 3.0
+PAUSE_S = 2.2
 
 
 @dataclass(frozen=True)
