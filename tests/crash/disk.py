@@ -8,6 +8,7 @@ may be made (in many containers) there is none, and only the limit is tried, whi
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import subprocess
@@ -85,12 +86,19 @@ class SmallDisk:
 
     def fill(self, pid: int = 0, left: int = LEFT_BYTES) -> None:
         """See `Disk.fill`; `left` bytes stay free."""
-        room = os.statvfs(self.folder)
-        size = room.f_bavail * room.f_frsize - left
-        if size <= 0:
-            return
         with (self.folder / f"ballast-{left}").open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, size)
+            while True:
+                room = os.statvfs(self.folder)
+                size = room.f_bavail * room.f_frsize - left
+                if size <= 0:
+                    return
+                try:
+                    os.posix_fallocate(file.fileno(), 0, size)
+                except OSError as error:  # the program wrote meanwhile: there is less room now
+                    if error.errno != errno.ENOSPC:
+                        raise
+                else:
+                    return
 
     def empty(self, pid: int = 0) -> None:
         """See `Disk.empty`."""

@@ -213,7 +213,11 @@ class Town:
             await checks.check_served(self.http, url, writer, [*writer.posts, *writer.gone])
         await self.all_derived()
         posts = [id_ for writer in self.writers for id_ in writer.posts]
-        await checks.check_counts(self.http, url, self.writers, posts)
+
+        async def counted() -> bool:
+            return await checks.counts_stand(self.http, url, self.writers, posts)
+
+        await until(counted)  # what was said of the newest post is derived after it
         await self._check_search()
         await self._check_stream(set(posts))
         gone = checks.gone_words(self.writers)
