@@ -15,7 +15,7 @@ from ratoon_node.ingest.standing import body_of
 from ratoon_node.ingest.submission import Candidate, Origin, Way
 from ratoon_node.policy.engine import Policy
 from ratoon_node.policy.verdict import Verdict
-from ratoon_node.store import read
+from ratoon_node.store import index, read
 from ratoon_node.store.rows import Bytes, Row, What
 from ratoon_node.store.write import Tx, in_set
 from ratoon_protocol import record
@@ -68,8 +68,10 @@ class Review:
         if refused and payload is not None:
             bytes_state, payload = Bytes.DROPPED, None
         elif not refused and bytes_state is Bytes.DROPPED and stored.status is Status.LIVE:
-            bytes_state = Bytes.WANTED
-            self._tx.want(stored.n, self._now_ms)
+            gone = index.edits_gone(self._tx.db, stored)
+            bytes_state = Bytes.ERASED if gone else Bytes.WANTED
+            if not gone:
+                self._tx.want(stored.n, self._now_ms)
         stored = self._tx.set_standing(
             stored, stored.flags, int(decision.verdict), bytes_state, payload
         )

@@ -70,7 +70,7 @@ class Standing:
         if flags == stored.flags:
             return stored
         bytes_state, payload = _bytes_after(stored, flags)
-        if stored.bytes_state is Bytes.ERASED and index.edits_gone(self._tx.db, stored):
+        if payload is None and index.edits_gone(self._tx.db, stored):
             bytes_state = Bytes.ERASED  # of a gone post nobody has them any more
         stored = self._tx.set_standing(stored, flags, stored.disposition, bytes_state, payload)
         self._want(before, stored)

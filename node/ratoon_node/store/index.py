@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ratoon_node.store.read import IDS_PER_QUERY_MAX
 from ratoon_node.store.rows import COLUMNS, Flag, Row, row
+from ratoon_protocol import kinds
 
 _NO_CLAIM = int(Flag.REVOKED | Flag.CAPPED | Flag.VANISHED)
 #: As the index of slots has it.
@@ -94,5 +95,7 @@ def edits_of(db: sqlite3.Connection, post: bytes) -> list[int]:
 
 def edits_gone(db: sqlite3.Connection, edit: Row) -> bool:
     """Whether a record is an edit, its bytes once here, of a post that is deleted now."""
+    if edit.kind != kinds.EDIT:
+        return False
     posts = db.execute("SELECT post FROM edit WHERE record = ?", (edit.n,))
     return any(deleted(db, post, edit.account) for (post,) in posts.fetchall())
