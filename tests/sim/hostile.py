@@ -185,7 +185,9 @@ class Rogue:
 
     async def repeat(self, peer: str, messages: Sequence[bytes]) -> None:
         """Say on a new connection what was said on another."""
-        target = next(one for one in self.targets if one.name == peer)
+        target = next((one for one in self.targets if one.name == peer), None)
+        if target is None:
+            return  # the copy of a machine that dialled this one: nobody has its address
         try:
             wire = await self._transport.dial(target.site.address)
             for message in messages:

@@ -147,6 +147,17 @@ def test_who_is_slow_to_hang_up_gets_no_other_link_by_it(tmp_path: Path) -> None
     assert words == [Code.SYNC_MALFORMED, Code.BLOCKED]
 
 
+async def _to_a_copy(folder: Path) -> None:
+    stage = Stage(folder, Scene(forgery.OldHandshakes, nodes=1))
+    await stage.open()
+    await stage.rogue.repeat(f"{stage.machines[0].name}-copy-1", [b"said before"])
+    await stage.close()
+
+
+def test_nothing_is_said_again_to_a_copy_that_nobody_can_dial(tmp_path: Path) -> None:
+    run(_to_a_copy(tmp_path), 1, loop_type=MeteredLoop)
+
+
 def guest(number: int, kind: str, machines: list[str]) -> Fault:
     """A hostile machine that comes soon."""
     params = {"machine": f"h-{kind}", "targets": machines}
