@@ -21,7 +21,7 @@ from ratoon_node.api.route import Access, Example, Route
 from ratoon_node.api.types import Count, Id, Ms
 from ratoon_node.errors import NodeError
 from ratoon_node.policy.lists import ListEntry, Subject, spell_entity
-from ratoon_node.policy.verdict import RULE_VERDICTS, Verdict
+from ratoon_node.policy.verdict import ENTRY_VERDICTS, Verdict
 from ratoon_node.store import listed
 from ratoon_protocol.errors import Code
 from ratoon_protocol.limits import LINE_BYTES_MAX, URL_BYTES_MAX
@@ -36,7 +36,7 @@ MEETING = (
     Code.CLOCK,
     Code.UNSUPPORTED,
 )
-_VERDICTS = {verdict.word: verdict for verdict in RULE_VERDICTS}
+_VERDICTS = {verdict.word: verdict for verdict in ENTRY_VERDICTS}
 Word = Literal["account", "node", "domain", "word"]
 
 

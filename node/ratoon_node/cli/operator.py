@@ -27,6 +27,7 @@ class Subject(StrEnum):
     NODE = "node"
     DOMAIN = "domain"
     WORD = "word"
+    MEDIA = "media"
 
 
 class Verdict(StrEnum):

@@ -22,21 +22,26 @@ Table = dict[str, Any]
 
 
 class Problem(NamedTuple):
-    """One thing wrong with a policy file; line and column count from 1."""
+    """One thing wrong with a policy file; line and column count from 1.
+
+    `file` is the included file where it stands, "" for the policy file itself.
+    """
 
     line: int
     column: int
     message: str
+    file: str = ""
 
     def __str__(self) -> str:
-        return f"line {self.line}, column {self.column}: {self.message}"
+        where = f"{self.file}, " if self.file else ""
+        return f"{where}line {self.line}, column {self.column}: {self.message}"
 
 
 class PolicyFileError(RatoonError):
-    """A policy file that changes nothing, because of `problems` (in the order of the file)."""
+    """A policy file that changes nothing, because of `problems` (in the order of each file)."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(sorted(problems))
+        self.problems = tuple(sorted(problems, key=lambda one: (one.file, one)))
         super().__init__("\n".join(map(str, self.problems)))
 
 
@@ -83,13 +88,12 @@ class Report:
         """Whether the value at `path` is known to be wrong."""
         return any(known == path for known, _ in self._found)
 
-    def raise_if_any(self, text: str) -> None:
-        """Raise `PolicyFileError` with all problems placed in `text`."""
-        if self._found:
-            places = locate(text)
-            raise PolicyFileError(
-                Problem(*_place(places, path), message) for path, message in self._found
-            )
+    def problems(self, text: str, file: str) -> list[Problem]:
+        """All that is wrong, placed in the text of `file`."""
+        if not self._found:
+            return []
+        places = locate(text)
+        return [Problem(*_place(places, path), message, file) for path, message in self._found]
 
 
 def _place(places: dict[Path, tuple[int, int]], path: Path) -> tuple[int, int]:
@@ -152,6 +156,10 @@ class Section:
     def of(cls, path: Path, value: Any, report: Report) -> Section:
         """A list's entry as a table: a bare value stands for `{ entity = value }`."""
         return cls(value if isinstance(value, dict) else {"entity": value}, path, report)
+
+    def says(self, key: str) -> bool:
+        """Whether there is something at `key`, good or not."""
+        return key in self._table
 
     def section(self, key: str) -> Section:
         """The table `key`; an empty one if it is not there."""

@@ -1,6 +1,6 @@
 """The compiled policy: one answer for one record, at a cost that does not grow with the lists.
 
-    lists on the account ─► lists on whom it shows ─► rules ─► lists on domains and words
+    lists on the account ─► lists on whom it shows ─► rules ─► lists on domains, words and media
                    an allowed account ends it; else the strongest wins, the first where equal
 
 What an owner must be able to do whatever a policy says is exempt: everything in the log lane
@@ -9,20 +9,19 @@ What an owner must be able to do whatever a policy says is exempt: everything in
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from ratoon_node.policy.admission import Budgets
 from ratoon_node.policy.domain import host_of
 from ratoon_node.policy.facts import Facts
+from ratoon_node.policy.imagehash import HASH_BITS, PDQ_BITS
 from ratoon_node.policy.lists import Finding, ListEntry, Lists, ListTable
-from ratoon_node.policy.rules import PolicyFile, parse_policy
-from ratoon_node.policy.ruleset import RuleSet, Seen
+from ratoon_node.policy.plugins import POLICY_ERROR
+from ratoon_node.policy.policyfile import PolicyFile, no_includes, parse_policy
+from ratoon_node.policy.ruleset import Fired, RuleSet, Seen
 from ratoon_node.policy.verdict import Decision, Verdict, stronger
 from ratoon_protocol.kinds import Lane
 from ratoon_protocol.record import Body, Header
-
-#: The reason of a decision that a crash made.
-POLICY_ERROR = "policy_error"
 
 
 class Policy:
@@ -41,6 +40,12 @@ class Policy:
         self.budgets: Budgets = file.budgets
         #: As the file states them, for people to read.
         self.rules = file.rules
+        self.plugins = file.plugins
+        #: The most that each trusted labeler may bring about.
+        self.labelers = dict(file.labelers)
+        #: Where quarantined bytes are sealed to; None if nothing is quarantined.
+        self.evidence_key = file.evidence_key
+        self.strangers = file.strangers
         self._file = file
         self._rules, self._table = _compiled or (RuleSet(file.rules), ListTable(file.entries))
         entries = tuple(entries)
@@ -50,6 +55,7 @@ class Policy:
             for entry in (*file.entries, *entries)
             if entry.verdict is not Verdict.ACCEPT
         }
+        self._momentary = {rule.id for rule in file.rules if rule.momentary}
         #: No rule and no entry: it accepts whatever it is shown.
         self.empty = not (file.rules or file.entries or entries)
         #: Conditions that some rule has: facts that nobody asks about need not be found out.
@@ -62,12 +68,21 @@ class Policy:
         #: Some entry is about an account or a node: else nobody needs to be looked up.
         self.lists_accounts = self._lists.has_accounts
         self.lists_domains = self._lists.has_domains
+        self.lists_media = self._lists.has_media
         self.accepted = Decision(Verdict.ACCEPT, "", "", self.version)
 
     @classmethod
-    def parse(cls, data: bytes, entries: Iterable[ListEntry] = ()) -> Policy:
-        """Compile the bytes of a `policy.toml`. Raises `PolicyFileError` with every problem."""
-        return cls(parse_policy(data), entries)
+    def parse(
+        cls,
+        data: bytes,
+        entries: Iterable[ListEntry] = (),
+        read: Callable[[str], bytes] = no_includes,
+    ) -> Policy:
+        """Compile the bytes of a `policy.toml` and of what it includes (see `parse_policy`).
+
+        Raises `PolicyFileError` with every problem.
+        """
+        return cls(parse_policy(data, read), entries)
 
     def with_entries(self, entries: Iterable[ListEntry]) -> Policy:
         """The same file with `entries` in place of the operator's own ones (give all of them).
@@ -88,17 +103,31 @@ class Policy:
         own = self.account_decision(header.account, facts.nodes, facts.now_ms)
         if own is not None and own.verdict is Verdict.ACCEPT:
             return own
+        fired: Fired | None = None
         try:
-            other = self._of_content(header, body, facts)
+            seen = Seen(header, facts)
+            fired = self._rules.fired(seen, body is not None)
+            other = self._of_content(fired, seen, body)
         except Exception:  # whatever it is, the record waits for a person
             other = Decision(Verdict.HOLD, POLICY_ERROR, "", self.version)
-        return stronger(own, other) or self.accepted
+        decided = stronger(own, other) or self.accepted
+        if fired is not None and (fired.labels or fired.drop_media):
+            return decided._replace(labels=fired.labels, drop_media=fired.drop_media)
+        return decided
 
     def stands(self, rule_id: str, version: str, now_ms: int) -> bool:
-        """Whether what made an earlier decision is still there: its file, or its entry."""
+        """Whether what made an earlier decision is still there: its file, its entry or plugin.
+
+        What a rule about the moment said stands while there is a rule of its name: asked again,
+        it would not see what it saw.
+        """
         if rule_id in self._entries:
             expires_ms = self._entries[rule_id]
             return expires_ms is None or expires_ms > now_ms
+        if rule_id.startswith("plugin."):
+            return any(rule_id == f"plugin.{plugin.name}" for plugin in self.plugins)
+        if rule_id in self._momentary:
+            return True
         return not rule_id.startswith("block.") and version == self.version
 
     def account_decision(
@@ -116,6 +145,16 @@ class Policy:
             return None
         return self._decision(self._lists.domain(map(host_of, links), now_ms))
 
+    def media_decision(
+        self, hashes: Iterable[bytes], pictures: Iterable[int], now_ms: int, pdq: Iterable[int] = ()
+    ) -> Decision | None:
+        """What lists say of files: by SHA-256, and by the perceptual hashes of what they show.
+
+        For whoever fetches or decodes media, before it is kept, and for reads.
+        """
+        looks = [(HASH_BITS, one) for one in pictures] + [(PDQ_BITS, one) for one in pdq]
+        return self._decision(self._lists.media(hashes, looks, now_ms))
+
     def blocked_accounts(self, now_ms: int) -> dict[bytes, Verdict]:
         """Accounts blocked by an entry of their own; those blocked by their node are not in it."""
         return self._lists.accounts(now_ms)
@@ -124,11 +163,11 @@ class Policy:
         """Nodes with a block. Those at `withhold` and above are not admitted either."""
         return self._lists.nodes(now_ms)
 
-    def _of_content(self, header: Header, body: Body | None, facts: Facts) -> Decision | None:
+    def _of_content(self, fired: Fired | None, seen: Seen, body: Body | None) -> Decision | None:
+        facts = seen.facts
         best = self._of_shown(facts)
-        seen = Seen(header, facts)
-        rule = self._rules.first(seen, body is not None)
-        if rule is not None:
+        if fired is not None:
+            rule = fired.rule
             best = stronger(best, Decision(rule.then, rule.reason, rule.id, self.version))
         if body is None:
             return best
@@ -136,6 +175,8 @@ class Policy:
             best = stronger(best, self._decision(self._lists.domain(seen.hosts, facts.now_ms)))
         if facts.texts and self._lists.has_words:
             best = stronger(best, self._decision(self._lists.word(seen.tokens, facts.now_ms)))
+        if (facts.media or facts.pictures) and self._lists.has_media:
+            best = stronger(best, self.media_decision(facts.media, facts.pictures, facts.now_ms))
         return best
 
     def _of_shown(self, facts: Facts) -> Decision | None:

@@ -6,6 +6,7 @@ import re
 from itertools import islice
 from typing import NamedTuple
 
+from ratoon_node.policy.verdict import Verdict
 from ratoon_protocol import bodies, kinds
 from ratoon_protocol.limits import FACETS_MAX
 from ratoon_protocol.record import Body
@@ -16,6 +17,13 @@ class Referenced(NamedTuple):
 
     account: bytes
     nodes: tuple[bytes, ...] = ()
+
+
+class Given(NamedTuple):
+    """A label that a trusted labeler gave, and the most that this labeler may bring about."""
+
+    value: str
+    ceiling: Verdict
 
 
 class Facts(NamedTuple):
@@ -46,6 +54,25 @@ class Facts(NamedTuple):
     tags: tuple[str, ...] = ()
     #: Accounts mentioned.
     mentions: int = 0
+    #: Of the text, as the author says; "" if he does not.
+    language: str = ""
+    #: Domains of the account's handles, listed or verified.
+    handle_domains: tuple[str, ...] = ()
+    #: Pictures and films that the record shows, and the SHA-256 of their files and previews.
+    attachments: int = 0
+    media: tuple[bytes, ...] = ()
+    #: Perceptual hashes of these files, as far as they were looked into (`imagehash`).
+    pictures: tuple[int, ...] = ()
+    #: Labels by trusted labelers on the record and on the account.
+    labels: tuple[Given, ...] = ()
+    #: It answers somebody who does not follow the author.
+    reply_to_stranger: bool = False
+    #: See `likeness.Alike`; 0 for whom this node knows.
+    near_duplicates: int = 0
+    near_duplicate_accounts: int = 0
+    #: See `nodecounts`: of the quietest of `nodes`.
+    node_posts_last_hour: int = 0
+    node_new_accounts_today: int = 0
 
 
 # Addresses taken from the words of one record: as many as it may mark.
@@ -84,3 +111,14 @@ def shown_accounts(kind: int, body: Body) -> tuple[bytes, ...]:
     if kind not in (kinds.REPOST, kinds.POST, kinds.EDIT) or name not in body:
         return ()
     return (body[name],)
+
+
+def media_of(kind: int, body: Body) -> tuple[bytes, ...]:
+    """SHA-256 of every file that a record shows, and of their previews."""
+    found = dict.fromkeys(
+        picture[name]
+        for picture in bodies.media(kind, body)
+        for name in ("hash", "preview")
+        if name in picture
+    )
+    return tuple(found)

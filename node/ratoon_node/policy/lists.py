@@ -1,4 +1,4 @@
-"""Block and allow lists of accounts, nodes, domains and words: spelling, parsing, look-up.
+"""Block and allow lists of accounts, nodes, domains, words and media: spelling, parsing, look-up.
 
 The narrower entry wins: one for an account over one for its node. For the same entity allow
 beats every block, whoever made it; of several blocks the strongest wins. An account counts as
@@ -16,11 +16,21 @@ from typing import Any, NamedTuple
 
 from ratoon_node.policy import document, domain, fold
 from ratoon_node.policy.document import Section
+from ratoon_node.policy.imagehash import (
+    DISTANCE_MAX,
+    HASH_BITS,
+    PDQ_BITS,
+    PDQ_DISTANCE_MAX,
+    NearIndex,
+    parse_hash,
+)
 from ratoon_node.policy.phrases import Hit, PhraseIndex
 from ratoon_node.policy.verdict import RULE_VERDICTS, Verdict
 
 # A word in a decisions table and on a person's screen, not a sentence.
 REASON_CHARS_MAX = 32
+#: What is wrong with a quarantine that nobody could ever open.
+NO_EVIDENCE_KEY = "quarantine needs [evidence] with the key to seal to"
 _REASON = re.compile(rf"[a-z0-9_-]{{1,{REASON_CHARS_MAX}}}")
 
 
@@ -31,6 +41,12 @@ class Subject(StrEnum):
     NODE = "node"
     DOMAIN = "domain"
     WORD = "word"
+    MEDIA = "media"
+
+    @property
+    def plural(self) -> str:
+        """The name of its list."""
+        return self if self is Subject.MEDIA else f"{self}s"
 
 
 class ListEntry(NamedTuple):
@@ -85,7 +101,43 @@ def spell_entity(subject: Subject, text: str) -> str:
         return domain.parse_domain(text)
     if subject is Subject.WORD:
         return " ".join(fold.phrase(text))
+    if subject is Subject.MEDIA and len(text.strip()) != 2 * 32:
+        return str(near_of(text))
     return account_id(text).hex()
+
+
+class NearHash(NamedTuple):
+    """A perceptual hash and how many bits of a picture's may differ."""
+
+    bits: int
+    value: int
+    distance: int
+
+    def __str__(self) -> str:
+        prefix = _PDQ if self.bits == PDQ_BITS else ""
+        return f"{prefix}{self.value:0{self.bits // 4}x}/{self.distance}"
+
+
+_PDQ = "pdq:"
+
+
+def near_of(text: str) -> NearHash:
+    """`16 digits` or `pdq:64 digits`, with `/distance` or the widest. Raises `ValueError`."""
+    digits, slash, number = text.strip().removeprefix(_PDQ).partition("/")
+    bits, most = (PDQ_BITS, PDQ_DISTANCE_MAX) if text.strip().startswith(_PDQ) else _OWN
+    if slash and not (number.isascii() and number.isdigit() and int(number[:4]) <= most):
+        raise ValueError(f"a distance must be a number up to {most}")
+    try:
+        return NearHash(bits, parse_hash(digits, bits), int(number[:4]) if slash else most)
+    except ValueError as error:
+        raise ValueError(_MEDIA_FORMS) from error
+
+
+_OWN = (HASH_BITS, DISTANCE_MAX)
+_MEDIA_FORMS = (
+    "must be 64 hexadecimal digits (SHA-256), 16 (perceptual), or pdq: and 64; the latter two"
+    " with /distance if it is less than usual"
+)
 
 
 def resolve(effects: Effects, now_ms: int) -> Effect | None:
@@ -108,7 +160,9 @@ class ListTable:
         self.accounts: dict[bytes, Effects] = {}
         self.nodes: dict[bytes, Effects] = {}
         self.domains: dict[str, Effects] = {}
+        self.media: dict[bytes, Effects] = {}
         words: dict[tuple[str, ...], Effects] = {}
+        near: dict[NearHash, Effects] = {}
         shared: dict[Effect, Effects] = {}
         for subject, entity, verdict, reason, expires_ms, _, _ in entries:
             effect = Effect(verdict, reason, expires_ms)
@@ -119,9 +173,25 @@ class ListTable:
                 _put(self.nodes, bytes.fromhex(entity), effects)
             elif subject is Subject.DOMAIN:
                 _put(self.domains, entity, effects)
-            else:
+            elif subject is Subject.WORD:
                 _put(words, tuple(entity.split(" ")), effects)
+            elif "/" in entity:
+                _put(near, near_of(entity), effects)
+            else:
+                _put(self.media, bytes.fromhex(entity), effects)
         self.words = PhraseIndex(words)
+        #: By the bits of the hashes.
+        self.near = {
+            bits: NearIndex(
+                [
+                    (one.value, one.distance, (one, said))
+                    for one, said in near.items()
+                    if one.bits == bits
+                ],
+                bits,
+            )
+            for bits in sorted({one.bits for one in near})
+        }
 
 
 def _put(table: dict[Any, Effects], key: Any, effects: Effects) -> None:
@@ -137,9 +207,12 @@ class Lists:
         self._nodes = [table.nodes for table in tables if table.nodes]
         self._domains = [table.domains for table in tables if table.domains]
         self._words = [table.words for table in tables if table.words]
+        self._media = [table.media for table in tables if table.media]
+        self._near = [table.near for table in tables if table.near]
         self.has_accounts = bool(self._accounts or self._nodes)
         self.has_domains = bool(self._domains)
         self.has_words = bool(self._words)
+        self.has_media = bool(self._media or self._near)
 
     def account(self, account: bytes, nodes: Sequence[bytes], now_ms: int) -> Finding | None:
         """What is said of an account hosted by `nodes`; `ACCEPT` if it is allowed."""
@@ -202,6 +275,24 @@ class Lists:
                 best = Finding(effect.verdict, effect.reason, Subject.WORD, entity)
         return best
 
+    def media(
+        self, hashes: Iterable[bytes], pictures: Iterable[tuple[int, int]], now_ms: int
+    ) -> Finding | None:
+        """The strongest block of files (SHA-256) or of what `pictures` (bits, hash) look like; a
+        file that is allowed counts for nothing, and a look that is allowed excuses itself.
+        """
+        best: Finding | None = None
+        for hash_ in hashes:
+            best = _stronger(best, _look_up(self._media, hash_, now_ms), hash_.hex())
+        for bits, picture in pictures:
+            effects: dict[NearHash, Effects] = {}
+            for table in self._near:
+                for one, said in table[bits].find(picture) if bits in table else ():
+                    effects[one] = effects.get(one, ()) + said
+            for one, said in effects.items():
+                best = _stronger(best, resolve(said, now_ms), str(one))
+        return best
+
     def accounts(self, now_ms: int) -> dict[bytes, Verdict]:
         """Every account with an entry of its own that blocks it now, and how strongly."""
         return dict(_blocked(self._accounts, now_ms))
@@ -216,6 +307,15 @@ def _look_up(tables: Sequence[Mapping[Any, Effects]], key: Any, now_ms: int) -> 
     for table in tables:
         effects += table.get(key, ())
     return resolve(effects, now_ms) if effects else None
+
+
+def _stronger(best: Finding | None, effect: Effect | None, entity: str) -> Finding | None:
+    """The stronger of two blocks of media."""
+    if effect is None or effect.verdict is Verdict.ACCEPT:
+        return best
+    if best is not None and best.verdict >= effect.verdict:
+        return best
+    return Finding(effect.verdict, effect.reason, Subject.MEDIA, entity)
 
 
 def _finding(effect: Effect, subject: Subject, entity: bytes) -> Finding:
@@ -240,15 +340,17 @@ def _blocked(
 # ----------------------------------------------------------------------------- the file's lists
 
 
-def parse_lists(section: Section) -> tuple[ListEntry, ...]:
-    """The entries of `[lists.block]` and `[lists.allow]`."""
+def parse_lists(section: Section, evidence: bool = False) -> tuple[ListEntry, ...]:
+    """The entries of `[lists.block]` and `[lists.allow]`; `evidence`: there is a key for it."""
     entries: list[ListEntry] = []
     for name in ("block", "allow"):
         side = section.section(name)
         for subject in Subject:
-            for path, value in side.items(f"{subject}s"):
+            for path, value in side.items(subject.plural):
                 entry = _entry(subject, name == "allow", Section.of(path, value, side.report))
                 entries += [entry] if entry else []
+                if entry and entry.verdict is Verdict.QUARANTINE and not evidence:
+                    side.report.add((*path, "then"), NO_EVIDENCE_KEY)
         side.finish()
     section.finish()
     return tuple(entries)
@@ -280,6 +382,8 @@ def block_verdict(value: Any) -> Verdict:
     verdict = verdict_of(value)
     if verdict is Verdict.ACCEPT:
         raise ValueError("accept belongs under [lists.allow]")
+    if verdict is Verdict.LABEL:
+        raise ValueError("only rules give labels")
     return verdict
 
 

@@ -11,6 +11,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
+from ratoon_node.policy.imagehash import NearIndex
 from ratoon_node.policy.patterns import PatternSet
 from ratoon_node.policy.phrases import PhraseIndex
 
@@ -107,4 +108,23 @@ class Patterns:
         for text in texts:
             for number in self._set.found(text):
                 mask |= self._masks[number]
+        return mask
+
+
+class Near:
+    """Perceptual hashes, each with its distance, of all rules in one index."""
+
+    def __init__(self, wanted: Sequence[Iterable[tuple[int, int]]]) -> None:
+        values = Values(wanted)
+        self._free = values.free
+        self._index: NearIndex[int] = NearIndex(
+            (*near, mask) for near, mask in values.by_value.items()
+        )
+
+    def at(self, hashes: Iterable[int]) -> int:
+        """The rules not excluded by pictures of these hashes."""
+        mask = self._free
+        for found in hashes:
+            for hit in self._index.find(found):
+                mask |= hit
         return mask

@@ -1,4 +1,4 @@
-"""Rules and the policy file: what may be written, and how it is read.
+"""Rules: what may be written, and how it is read.
 
     [[rule]]
     id     = "links-from-strangers"
@@ -7,19 +7,19 @@
     reason = "spam"
 
 All conditions of a rule must hold; of a condition with several values one is enough.
+`label = "word"` and `drop_media = true` add to what the strongest rule says.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ratoon_node.policy import document, domain, fold
-from ratoon_node.policy.admission import Budgets, parse_admission
 from ratoon_node.policy.document import Report, Section
-from ratoon_node.policy.lists import ListEntry, account_id, parse_lists, reason, verdict_of
+from ratoon_node.policy.imagehash import DISTANCE_MAX, parse_hash
+from ratoon_node.policy.lists import NO_EVIDENCE_KEY, account_id, reason, verdict_of
 from ratoon_node.policy.patterns import PatternSet, check_pattern
 from ratoon_node.policy.verdict import Verdict
 from ratoon_protocol import kinds
@@ -30,8 +30,11 @@ RULES_MAX = 1000
 PATTERNS_MAX = 1000
 # A pattern longer than this is a list in disguise.
 PATTERN_CHARS_MAX = 1000
+# Labels are shown beside a post: words, not sentences.
+_LABEL = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 
 _RULE_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_LANGUAGE = re.compile(r"[a-z]{2,8}(-[a-z0-9]{1,8}){0,4}")
 _DURATION = re.compile(r"([0-9]{1,6})(s|m|h|d|w)")
 _UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _KIND_NUMBERS = {name: kind for kind, name in kinds.NAMES.items()}
@@ -57,6 +60,16 @@ class When(NamedTuple):
     word: tuple[tuple[str, ...], ...] = ()
     #: RE2, searched in each text as it was written.
     pattern: tuple[str, ...] = ()
+    #: As in R-95, in small letters; `en` fits `en-gb` too.
+    language: tuple[str, ...] = ()
+    #: The domain of a handle of the account, or one above it.
+    handle_domain: tuple[str, ...] = ()
+    #: SHA-256 of a file or its preview.
+    media: tuple[bytes, ...] = ()
+    #: Perceptual hashes, each with the bits that may differ.
+    media_near: tuple[tuple[int, int], ...] = ()
+    #: A label of a trusted labeler on the record or its account.
+    label: tuple[str, ...] = ()
     links_min: int | None = None
     mentions_min: int | None = None
     tags_min: int | None = None
@@ -69,9 +82,17 @@ class When(NamedTuple):
     account_age_min: int | None = None
     account_age_max: int | None = None
     posts_per_hour_min: int | None = None
+    media_min: int | None = None
+    #: Earlier texts that are like this one, and accounts beside its own that wrote them.
+    near_duplicates_min: int | None = None
+    near_duplicate_accounts_min: int | None = None
+    #: All people of the node that hosts the account; of several nodes the quietest counts.
+    node_posts_per_hour_min: int | None = None
+    node_new_accounts_per_day_min: int | None = None
     followed_locally: bool | None = None
     first_post: bool | None = None
     local: bool | None = None
+    reply_to_stranger: bool | None = None
 
 
 #: Conditions that need the payload to be here.
@@ -85,54 +106,70 @@ CONTENT_CONDITIONS = (
     "tags_min",
     "text_bytes_min",
     "text_bytes_max",
+    "language",
+    "media",
+    "media_near",
+    "media_min",
+    "near_duplicates_min",
+    "near_duplicate_accounts_min",
+    "reply_to_stranger",
+)
+
+#: Conditions about the moment a record came: asked again later they would answer something else.
+MOMENTARY_CONDITIONS = (
+    "peer",
+    "account_age_max",
+    "posts_per_hour_min",
+    "first_post",
+    "near_duplicates_min",
+    "near_duplicate_accounts_min",
+    "node_posts_per_hour_min",
+    "node_new_accounts_per_day_min",
 )
 
 
 class Rule(NamedTuple):
-    """One rule as the file states it."""
+    """One rule as the file states it; one that gives something is `LABEL` at least."""
 
     id: str
     when: When
     then: Verdict
     reason: str
+    label: str = ""
+    drop_media: bool = False
+
+    @property
+    def momentary(self) -> bool:
+        """Whether what it said of a record cannot be found out again."""
+        return any(getattr(self.when, name) not in ((), None) for name in MOMENTARY_CONDITIONS)
 
 
-class PolicyFile(NamedTuple):
-    """A policy file without errors. `version` is the SHA-256 of its bytes, hexadecimal."""
+class Rules:
+    """Reads the rules of files that make up one policy; `evidence`: there is a key for it."""
 
-    version: str
-    rules: tuple[Rule, ...]
-    entries: tuple[ListEntry, ...]
-    budgets: Budgets
+    def __init__(self, evidence: bool) -> None:
+        self.evidence = evidence
+        self._seen: set[str] = set()
+        self.found: list[Rule] = []
 
+    def read(self, sections: list[Section], report: Report) -> None:
+        """The rules of one file."""
+        room = RULES_MAX - len(self.found)
+        if len(sections) > room:
+            report.add(("rule", room), f"more than {RULES_MAX} rules")
+        for section in sections[:room]:
+            rule = _rule(section)
+            if rule.id in self._seen:
+                report.add((*section.path, "id"), f"another rule is called {rule.id}")
+            elif rule.id:
+                self._seen.add(rule.id)
+            if rule.then is Verdict.QUARANTINE and not self.evidence:
+                report.add((*section.path, "then"), NO_EVIDENCE_KEY)
+            self.found.append(rule)
 
-def parse_policy(data: bytes) -> PolicyFile:
-    """Read the bytes of a `policy.toml`. Raises `PolicyFileError` with every problem in it."""
-    text, top = document.load(data)
-    report = Report()
-    section = Section(top, (), report)
-    rules = _rules(section.sections("rule"), report)
-    entries = parse_lists(section.section("lists"))
-    budgets = parse_admission(section.section("admission"))
-    section.finish()
-    report.raise_if_any(text)
-    return PolicyFile(hashlib.sha256(data).hexdigest(), rules, entries, budgets)
-
-
-def _rules(sections: list[Section], report: Report) -> tuple[Rule, ...]:
-    if len(sections) > RULES_MAX:
-        report.add(("rule", RULES_MAX), f"more than {RULES_MAX} rules")
-    rules: list[Rule] = []
-    seen: set[str] = set()
-    for section in sections[:RULES_MAX]:
-        rule = _rule(section)
-        if rule.id in seen:
-            report.add((*section.path, "id"), f"another rule is called {rule.id}")
-        elif rule.id:
-            seen.add(rule.id)
-        rules.append(rule)
-    _check_patterns([pattern for rule in rules for pattern in rule.when.pattern], report)
-    return tuple(rules)
+    def check(self, report: Report) -> None:
+        """What rules that are good by themselves may still be too much of together."""
+        _check_patterns([pattern for rule in self.found for pattern in rule.when.pattern], report)
 
 
 def _rule(section: Section) -> Rule:
@@ -141,8 +178,14 @@ def _rule(section: Section) -> Rule:
         _when(section),
         section.need("then", verdict_of, Verdict.ACCEPT),
         section.need("reason", reason, ""),
+        section.take("label", label, ""),
+        section.take("drop_media", document.flag, False),
     )
     section.finish()
+    if rule.then is Verdict.LABEL and not rule.label and not section.says("label"):
+        section.report.add(section.path, "label is missing")
+    if rule.label or rule.drop_media:
+        rule = rule._replace(then=max(rule.then, Verdict.LABEL))
     return rule
 
 
@@ -195,6 +238,31 @@ def _hashtag(value: Any) -> str:
     return found
 
 
+def label(value: Any) -> str:
+    """A label's word. Raises `ValueError`."""
+    if not isinstance(value, str) or not _LABEL.fullmatch(value):
+        raise ValueError("must be one word of small letters, digits, - and _, 32 at most")
+    return value
+
+
+def _language(value: Any) -> str:
+    found = document.text_of(value).lower()
+    if not _LANGUAGE.fullmatch(found):
+        raise ValueError('must be a language such as "en" or "pt-br"')
+    return found
+
+
+def _near(value: Any) -> tuple[int, int]:
+    """`{ hash = "16 hexadecimal digits", distance = 8 }`, or the digits alone."""
+    parts = value if isinstance(value, dict) else {"hash": value}
+    if not parts.keys() <= {"hash", "distance"} or "hash" not in parts:
+        raise ValueError("must be { hash = …, distance = … }")
+    distance = document.count(parts.get("distance", DISTANCE_MAX))
+    if distance > DISTANCE_MAX:
+        raise ValueError(f"a distance must be {DISTANCE_MAX} at most")
+    return parse_hash(document.text_of(parts["hash"])), distance
+
+
 def duration_ms(value: Any) -> int:
     """`"90s"`, `"15m"`, `"2h"`, `"2d"` or `"1w"` in milliseconds. Raises `ValueError`."""
     found = _DURATION.fullmatch(value) if isinstance(value, str) else None
@@ -213,6 +281,11 @@ _SETS: dict[str, Callable[[Any], Any]] = {
     "hashtag": _hashtag,
     "word": lambda value: fold.phrase(document.text_of(value)),
     "pattern": _pattern,
+    "language": _language,
+    "handle_domain": lambda value: domain.parse_domain(document.text_of(value)),
+    "media": account_id,
+    "media_near": _near,
+    "label": document.text_of,
 }
 _SINGLES: dict[str, Callable[[Any], Any]] = {
     "links_min": document.count,
@@ -225,7 +298,13 @@ _SINGLES: dict[str, Callable[[Any], Any]] = {
     "account_age_min": duration_ms,
     "account_age_max": duration_ms,
     "posts_per_hour_min": document.count,
+    "media_min": document.count,
+    "near_duplicates_min": document.count,
+    "near_duplicate_accounts_min": document.count,
+    "node_posts_per_hour_min": document.count,
+    "node_new_accounts_per_day_min": document.count,
     "followed_locally": document.flag,
     "first_post": document.flag,
     "local": document.flag,
+    "reply_to_stranger": document.flag,
 }

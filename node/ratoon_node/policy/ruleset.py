@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from ratoon_node.policy import fold
-from ratoon_node.policy.domain import host_of, suffixes
+from ratoon_node.policy.domain import host_of, spell, suffixes
 from ratoon_node.policy.facts import Facts
-from ratoon_node.policy.masks import Bounds, Flags, Patterns, Values, Words, bits
-from ratoon_node.policy.rules import CONTENT_CONDITIONS, Rule
+from ratoon_node.policy.masks import Bounds, Flags, Near, Patterns, Values, Words, bits
+from ratoon_node.policy.rules import CONTENT_CONDITIONS, Rule, When
+from ratoon_node.policy.verdict import Verdict
 from ratoon_protocol.record import Header
 
 
@@ -48,6 +49,20 @@ class Seen:
         first_ms = self.facts.account_first_seen_ms
         return 0 if first_ms is None else self.facts.now_ms - first_ms
 
+    def languages(self) -> list[str]:
+        """The language of the text and those it is a kind of: `pt-br`, `pt`."""
+        parts = self.facts.language.lower().split("-") if self.facts.language else []
+        return ["-".join(parts[:count]) for count in range(len(parts), 0, -1)]
+
+    def handle_domains(self) -> list[str]:
+        """The domains of the account's handles and every domain above them."""
+        return [name for host in self.facts.handle_domains for name in suffixes(spell(host))]
+
+    def labels(self) -> list[tuple[str, Verdict]]:
+        """Each label with every verdict that its labeler may bring about."""
+        given = self.facts.labels
+        return [(one.value, then) for one in given for then in Verdict if then <= one.ceiling]
+
 
 class _Dimension(NamedTuple):
     """One condition: how all rules' wishes are compiled, and the fact they are held against."""
@@ -80,6 +95,10 @@ def _words(wanted: Sequence[Any]) -> Callable[[Any], int]:
     return Words(wanted).at
 
 
+def _near(wanted: Sequence[Any]) -> Callable[[Any], int]:
+    return Near(wanted).at
+
+
 def _patterns(wanted: Sequence[Any]) -> Callable[[Any], int]:
     return Patterns(wanted).at
 
@@ -95,10 +114,25 @@ _DIMENSIONS: dict[str, _Dimension] = {
     "posts_per_hour_min": _Dimension(_least, lambda seen: seen.facts.posts_last_hour),
     "payload_bytes_min": _Dimension(_least, lambda seen: seen.header.payload_len),
     "payload_bytes_max": _Dimension(_most, lambda seen: seen.header.payload_len),
+    "node_posts_per_hour_min": _Dimension(_least, lambda seen: seen.facts.node_posts_last_hour),
+    "node_new_accounts_per_day_min": _Dimension(
+        _least, lambda seen: seen.facts.node_new_accounts_today
+    ),
+    "reply_to_stranger": _Dimension(_flag, lambda seen: seen.facts.reply_to_stranger),
+    "near_duplicates_min": _Dimension(_least, lambda seen: seen.facts.near_duplicates),
+    "near_duplicate_accounts_min": _Dimension(
+        _least, lambda seen: seen.facts.near_duplicate_accounts
+    ),
     "account": _Dimension(_one, lambda seen: seen.header.account),
     "key": _Dimension(_one, lambda seen: seen.header.key),
     "peer": _Dimension(_one, lambda seen: seen.facts.peer),
     "node": _Dimension(_any, lambda seen: seen.facts.nodes),
+    "label": _Dimension(_any, Seen.labels),
+    "handle_domain": _Dimension(_any, Seen.handle_domains),
+    "language": _Dimension(_any, Seen.languages),
+    "media_min": _Dimension(_least, lambda seen: seen.facts.attachments),
+    "media": _Dimension(_any, lambda seen: seen.facts.media),
+    "media_near": _Dimension(_near, lambda seen: seen.facts.pictures),
     "links_min": _Dimension(_least, lambda seen: len(seen.facts.links)),
     "mentions_min": _Dimension(_least, lambda seen: seen.facts.mentions),
     "tags_min": _Dimension(_least, lambda seen: len(seen.facts.tags)),
@@ -111,12 +145,23 @@ _DIMENSIONS: dict[str, _Dimension] = {
 }
 
 
+class Fired(NamedTuple):
+    """What the rules say of one record: the one that decides, and what all that fire add."""
+
+    rule: Rule
+    labels: tuple[str, ...]
+    drop_media: bool
+
+
 class RuleSet:
     """Rules as bits, strongest verdict first, then in the order of the file."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
-        self._rules = sorted(rules, key=lambda rule: -rule.then)  # stable
+        capped = (one for rule in rules for one in _capped(rule))
+        self._rules = sorted(capped, key=lambda rule: -rule.then)  # stable
         self._all = bits(range(len(self._rules)))
+        self._labelling = bits(n for n, rule in enumerate(self._rules) if rule.label)
+        self._dropping = bits(n for n, rule in enumerate(self._rules) if rule.drop_media)
         self._about_content = 0
         self._steps: list[tuple[int, Callable[[Any], int], Callable[[Seen], Any]]] = []
         for name, dimension in _DIMENSIONS.items():
@@ -127,10 +172,41 @@ class RuleSet:
             if name in CONTENT_CONDITIONS:
                 self._about_content |= asking
 
-    def first(self, seen: Seen, has_content: bool) -> Rule | None:
-        """The strongest rule that fires, the first of equals."""
+    def fired(self, seen: Seen, has_content: bool) -> Fired | None:
+        """The strongest rule that fires, the first of equals, and what the others add to it."""
         mask = self._all if has_content else self._all & ~self._about_content
         for asking, answer, fact in self._steps:
             if mask & asking:
                 mask &= answer(fact(seen))
-        return self._rules[(mask & -mask).bit_length() - 1] if mask else None
+        if not mask:
+            return None
+        giving = mask & self._labelling
+        labels = dict.fromkeys(self._rules[n].label for n in _places(giving)) if giving else ()
+        return Fired(
+            self._rules[(mask & -mask).bit_length() - 1],
+            tuple(labels),
+            bool(mask & self._dropping),
+        )
+
+
+def _places(mask: int) -> Iterator[int]:
+    """The places of the bits that are set, lowest first."""
+    while mask:
+        low = mask & -mask
+        yield low.bit_length() - 1
+        mask ^= low
+
+
+def _capped(rule: Rule) -> Iterator[Rule]:
+    """A rule that asks for a label once for each verdict that a labeler may bring about: with the
+    label of one who may only limit, a rule that withholds limits.
+    """
+    if not rule.when.label:
+        yield rule
+        return
+    gives = bool(rule.label or rule.drop_media)
+    for then in Verdict:
+        if then is rule.then or Verdict.LABEL + (not gives) <= then < rule.then:
+            wanted = tuple((label, then) for label in rule.when.label)
+            when = When(**{**rule.when._asdict(), "label": wanted})
+            yield rule._replace(then=then, when=when)

@@ -10,7 +10,7 @@ class Verdict(IntEnum):
     """Weakest to strongest; of several the strongest wins. It never changes a record's status."""
 
     ACCEPT = 0
-    LABEL = 1  # shown with a label
+    LABEL = 1  # shown with a label, or without its media
     LIMIT = 2  # kept out of public timelines, search and trends
     HOLD = 3  # bytes kept for moderators only
     WITHHOLD = 4  # header and reason kept, the payload is not
@@ -23,22 +23,35 @@ class Verdict(IntEnum):
         return self.name.lower()
 
 
-#: What rules and lists may say. `LABEL` needs a label to give, `QUARANTINE` an evidence key and
-#: `PURGE` a person who answers for it: no rule reaches them with a word in a file.
-RULE_VERDICTS = (Verdict.ACCEPT, Verdict.LIMIT, Verdict.HOLD, Verdict.WITHHOLD)
+#: What rules may say: `LABEL` with a label to give, `QUARANTINE` with an evidence key. `PURGE`
+#: needs a person who answers for it: no word in a file reaches it.
+RULE_VERDICTS = (
+    Verdict.ACCEPT,
+    Verdict.LABEL,
+    Verdict.LIMIT,
+    Verdict.HOLD,
+    Verdict.WITHHOLD,
+    Verdict.QUARANTINE,
+)
+#: What the operator's own entries may say.
+ENTRY_VERDICTS = (Verdict.ACCEPT, Verdict.LIMIT, Verdict.HOLD, Verdict.WITHHOLD)
 
 
 class Decision(NamedTuple):
     """One answer: `reason` is a short word, `rule_id` says what decided ("" when nothing did).
 
-    `rule_id` is the id of a rule, or `block.<subject>:<entity>` or `allow.<subject>:<entity>`
-    for an entry of a list. `policy_version` is `Policy.version`.
+    `rule_id` is the id of a rule, `plugin.<name>`, or `block.<subject>:<entity>` or
+    `allow.<subject>:<entity>` for an entry of a list. `policy_version` is `Policy.version`.
+    `labels` and `drop_media` are of all rules that fired, whichever decided; a decision with
+    either is `LABEL` at least.
     """
 
     verdict: Verdict
     reason: str
     rule_id: str
     policy_version: str
+    labels: tuple[str, ...] = ()
+    drop_media: bool = False
 
 
 def stronger(first: Decision | None, second: Decision | None) -> Decision | None:

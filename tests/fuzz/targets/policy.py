@@ -12,7 +12,7 @@ from ratoon_node.policy.document import POLICY_BYTES_MAX, PolicyFileError
 from ratoon_node.policy.engine import POLICY_ERROR, Policy
 from ratoon_node.policy.facts import Facts
 from ratoon_node.policy.lists import ListEntry, Subject, spell_entity
-from ratoon_node.policy.rules import parse_policy
+from ratoon_node.policy.policyfile import parse_policy
 from ratoon_protocol import kinds
 from tests.fuzz.target import Target, ask
 from tests.node.policy import twin
@@ -91,7 +91,7 @@ def placed(data: bytes, error: PolicyFileError) -> None:
     """Every problem stands on a line and a column that the file has."""
     ask(error.problems, "refused without a word")
     lines = data.decode("utf-8", "replace").replace("\r\n", "\n").split("\n")
-    for line, column, message in error.problems:
+    for line, column, message, _ in error.problems:
         ask(1 <= line <= len(lines) + 1 and column >= 1 and message, "a problem nowhere")
         if line <= len(lines):
             ask(column <= 3 * len(lines[line - 1]) + 2, "a column far behind the line")

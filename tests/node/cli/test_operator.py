@@ -10,7 +10,7 @@ import pytest
 
 from ratoon_node.cli import operator
 from ratoon_node.policy import lists
-from ratoon_node.policy.verdict import RULE_VERDICTS
+from ratoon_node.policy.verdict import ENTRY_VERDICTS
 from ratoon_protocol.bundle import BundleReader
 from tests.node.cli.shell import Home, Process, new_home, serving
 from tests.node.cli.test_people import texts
@@ -29,7 +29,7 @@ def node(home: Home) -> Iterator[Process]:
 
 def test_the_words_of_the_command_are_those_of_the_policy():
     assert [one.value for one in operator.Subject] == [one.value for one in lists.Subject]
-    assert [one.value for one in operator.Verdict] == [one.word for one in RULE_VERDICTS]
+    assert [one.value for one in operator.Verdict] == [one.word for one in ENTRY_VERDICTS]
 
 
 def test_a_block_hides_at_once_and_an_unblock_shows(home: Home, node: Process):

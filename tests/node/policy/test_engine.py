@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from ratoon_node.policy.engine import POLICY_ERROR, Policy
+from ratoon_node.policy.engine import Policy
 from ratoon_node.policy.facts import Referenced, shown_accounts
 from ratoon_node.policy.lists import ListEntry, Subject, spell_entity
-from ratoon_node.policy.verdict import RULE_VERDICTS, Decision, Verdict, stronger
+from ratoon_node.policy.plugins import POLICY_ERROR
+from ratoon_node.policy.verdict import ENTRY_VERDICTS, RULE_VERDICTS, Decision, Verdict, stronger
 from ratoon_protocol import kinds
 from tests.node.policy.records import BODY, DAY_MS, NOW_MS, facts, header, ident
 
@@ -267,7 +268,8 @@ def test_patterns_are_searched_in_each_text_as_it_was_written():
 def test_verdicts_are_ordered_as_the_design_says():
     words = [verdict.word for verdict in sorted(Verdict)]
     assert words == ["accept", "label", "limit", "hold", "withhold", "quarantine", "purge"]
-    assert [verdict.word for verdict in RULE_VERDICTS] == ["accept", "limit", "hold", "withhold"]
+    assert [verdict.word for verdict in RULE_VERDICTS] == words[:-1]
+    assert [verdict.word for verdict in ENTRY_VERDICTS] == ["accept", "limit", "hold", "withhold"]
 
 
 def test_the_stronger_of_two_is_the_first_of_equals():

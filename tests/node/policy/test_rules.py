@@ -14,10 +14,12 @@ from ratoon_node.policy import document
 from ratoon_node.policy.admission import Budgets
 from ratoon_node.policy.document import PolicyFileError
 from ratoon_node.policy.lists import ListEntry, Subject
-from ratoon_node.policy.rules import PATTERNS_MAX, RULES_MAX, Rule, When, parse_policy
+from ratoon_node.policy.plugins import BUDGET_MS, PluginSpec
+from ratoon_node.policy.policyfile import Strangers, parse_policy
+from ratoon_node.policy.rules import PATTERNS_MAX, RULES_MAX, Rule, When
 from ratoon_node.policy.verdict import Verdict
 from ratoon_protocol import kinds
-from tests.node.policy.records import ident
+from tests.node.policy.records import DAY_MS, ident
 
 ROOT = Path(__file__).resolve().parents[3]
 ACCOUNT = ident(7).hex()
@@ -27,6 +29,8 @@ WHOLE = f"""
 id = "everything"
 then = "hold"
 reason = "spam"
+label = "odd"
+drop_media = true
 
 [rule.when]
 kind = ["post", "edit"]
@@ -48,6 +52,17 @@ payload_bytes_max = 7
 account_age_min = "90s"
 account_age_max = "2d"
 posts_per_hour_min = 8
+language = ["en", "pt-BR"]
+handle_domain = "*.Evil.example"
+media = "{ACCOUNT}"
+media_near = ["0123456789ABCDEF", {{ hash = "0000000000000001", distance = 3 }}]
+media_min = 9
+label = ["Rude"]
+near_duplicates_min = 10
+near_duplicate_accounts_min = 11
+node_posts_per_hour_min = 12
+node_new_accounts_per_day_min = 13
+reply_to_stranger = true
 followed_locally = false
 first_post = true
 local = false
@@ -56,6 +71,11 @@ local = false
 accounts = ["{ACCOUNT}", {{ entity = "{ACCOUNT}", then = "limit", reason = "rude" }}]
 domains = "evil.example"
 words = [{{ entity = "Buy now", expires = 2030-01-01 }}]
+media = [
+  "{ACCOUNT}",
+  {{ entity = "0123456789ABCDEF/4", then = "quarantine" }},
+  "pdq:{ACCOUNT}",
+]
 [lists.allow]
 nodes = [{{ entity = "{ACCOUNT}", expires = 2030-01-01T01:00:00+01:00 }}]
 
@@ -63,6 +83,23 @@ nodes = [{{ entity = "{ACCOUNT}", expires = 2030-01-01T01:00:00+01:00 }}]
 new_accounts_per_day = 5
 headers_per_day = 60
 vouching = false
+
+[labelers]
+trust = ["{ACCOUNT}", {{ account = "{ident(8).hex()}", ceiling = "limit" }}]
+[evidence]
+key = "{ident(9).hex()}"
+[strangers]
+known_after = "3d"
+likeness_window = "10m"
+
+[[plugin]]
+name = "bayes"
+command = ["/bin/bayes", "-x"]
+[[plugin]]
+name = "other"
+entry_point = "other"
+budget_ms = 100
+kinds = "profile"
 """
 
 
@@ -101,12 +138,25 @@ def test_everything_that_may_be_said_is_read():
                 account_age_min=90_000,
                 account_age_max=172_800_000,
                 posts_per_hour_min=8,
+                language=("en", "pt-br"),
+                handle_domain=("evil.example",),
+                media=(who,),
+                media_near=((0x0123456789ABCDEF, 10), (1, 3)),
+                media_min=9,
+                label=("Rude",),
+                near_duplicates_min=10,
+                near_duplicate_accounts_min=11,
+                node_posts_per_hour_min=12,
+                node_new_accounts_per_day_min=13,
+                reply_to_stranger=True,
                 followed_locally=False,
                 first_post=True,
                 local=False,
             ),
             Verdict.HOLD,
             "spam",
+            "odd",
+            drop_media=True,
         ),
     )
     assert found.entries == (
@@ -114,9 +164,19 @@ def test_everything_that_may_be_said_is_read():
         ListEntry(Subject.ACCOUNT, ACCOUNT, Verdict.LIMIT, "rude"),
         ListEntry(Subject.DOMAIN, "evil.example", Verdict.WITHHOLD, "blocked"),
         ListEntry(Subject.WORD, "buy now", Verdict.WITHHOLD, "blocked", 1_893_456_000_000),
+        ListEntry(Subject.MEDIA, ACCOUNT),
+        ListEntry(Subject.MEDIA, "0123456789abcdef/4", Verdict.QUARANTINE),
+        ListEntry(Subject.MEDIA, f"pdq:{ACCOUNT}/31"),
         ListEntry(Subject.NODE, ACCOUNT, Verdict.ACCEPT, "allowed", 1_893_456_000_000),
     )
     assert found.budgets == Budgets(5, 60, False)
+    assert found.labelers == ((who, Verdict.WITHHOLD), (ident(8), Verdict.LIMIT))
+    assert found.evidence_key == ident(9)
+    assert found.strangers == Strangers(3 * DAY_MS, 600_000)
+    assert found.plugins == (
+        PluginSpec("bayes", "", ("/bin/bayes", "-x"), BUDGET_MS, (kinds.POST, kinds.EDIT)),
+        PluginSpec("other", "other", (), 100, (kinds.PROFILE,)),
+    )
 
 
 def test_an_empty_file_says_nothing():
@@ -146,7 +206,7 @@ def rule(when: str = "links_min = 1", rest: str = 'then = "hold"\nreason = "spam
         ("a = [1,", "line 1, column 8: "),
         ('x = 1\nb = "\xff"'.encode("latin-1"), "line 2, column 6: not UTF-8"),
         ("rules = 1", "line 1, column 1: unknown key rules; did you mean rule?"),
-        ("zzz = 1", "line 1, column 1: unknown key zzz; known: rule, lists, admission"),
+        ("zzz = 1", "line 1, column 1: unknown key zzz; known: evidence, include, rule, lists,"),
         ("rule = 1", "line 1, column 1: must be written as [[…]]"),
         ("rule = [1]", "line 1, column 1: must be a table"),
         ("lists = 1", "line 1, column 1: must be a table"),
@@ -169,6 +229,59 @@ def rule(when: str = "links_min = 1", rest: str = 'then = "hold"\nreason = "spam
         (rule("local = 1"), "line 3, column 10: must be true or false"),
         (rule('account_age_max = "2 days"'), "line 3, column 10: must be a duration such as"),
         (rule("account_age_max = 2"), "line 3, column 10: must be a duration such as"),
+        (rule('media = "ab"'), "line 3, column 10: must be 64 hexadecimal digits"),
+        (rule('media_near = "ab"'), "line 3, column 10: must be 16 hexadecimal digits"),
+        (rule("media_near = { hash = 'ab', far = 1 }"), "line 3, column 10: must be { hash"),
+        (
+            rule("media_near = { hash = '0000000000000000', distance = 11 }"),
+            "line 3, column 10: a distance must be 10 at most",
+        ),
+        (rule('language = "english!"'), "line 3, column 10: must be a language such as"),
+        (
+            rule(rest='then = "quarantine"\nreason = "x"'),
+            "line 4, column 1: quarantine needs [evidence] with the key",
+        ),
+        (rule(rest='then = "label"\nreason = "x"'), "line 1, column 1: label is missing"),
+        (
+            rule(rest='then = "label"\nreason = "x"\nlabel = "So bad"'),
+            "line 6, column 1: must be one word",
+        ),
+        ("[lists.block]\nmedia = ['ab']", "line 2, column 10: must be 64 hexadecimal digits (SHA"),
+        (
+            "[lists.block]\nmedia = ['0000000000000000/11']",
+            "line 2, column 10: a distance must be a number up to 10",
+        ),
+        (
+            "[lists.block]\nwords = [{entity = 'a', then = 'quarantine'}]",
+            "line 2, column 25: quarantine needs [evidence]",
+        ),
+        (
+            "[lists.block]\nwords = [{entity = 'a', then = 'label'}]",
+            "line 2, column 25: only rules give labels",
+        ),
+        ("[evidence]\nkey = 'ab'", "line 2, column 1: must be 64 hexadecimal digits"),
+        ("[labelers]\ntrust = ['ab']", "line 2, column 10: must be 64 hexadecimal digits"),
+        (
+            f"[labelers]\ntrust = [{{account = '{ACCOUNT}', ceiling = 'accept'}}]",
+            "line 2, column 89: accept belongs",
+        ),
+        ("[strangers]\nknown_after = 3", "line 2, column 1: must be a duration such as"),
+        (
+            "[[plugin]]\nname = 'a'",
+            "line 1, column 1: either entry_point or command says what runs",
+        ),
+        (
+            "[[plugin]]\nname = 'a'\ncommand = 'x'",
+            "line 3, column 1: must be a program and its arguments",
+        ),
+        (
+            "[[plugin]]\nname = 'a'\ncommand = ['x']\nbudget_ms = 5001",
+            "line 4, column 1: must be milliseconds up to 5000",
+        ),
+        (
+            2 * "[[plugin]]\nname = 'a'\ncommand = ['x']\n",
+            "line 5, column 1: another plugin is called a",
+        ),
         (rule(rest='then = "hold"'), "line 1, column 1: reason is missing"),
         (rule(rest='then = "purge"\nreason = "x"'), "line 4, column 1: must be one of accept,"),
         (rule(rest='then = "hold"\nreason = "So bad!"'), "line 5, column 1: must be one word"),
@@ -269,7 +382,7 @@ def test_any_file_is_read_or_its_problems_are_in_it(text):
         parse_policy(text.encode())
     except PolicyFileError as error:
         lines = [*text.split("\n"), ""]
-        for line, column, message in error.problems:
+        for line, column, message, _ in error.problems:
             assert 1 <= line <= len(lines)
             assert 1 <= column <= len(lines[line - 1]) + 1
             assert message

@@ -9,7 +9,8 @@ from ratoon_node.policy import fold
 from ratoon_node.policy.domain import host_of
 from ratoon_node.policy.facts import Facts
 from ratoon_node.policy.lists import ListEntry, Subject
-from ratoon_node.policy.rules import CONTENT_CONDITIONS, PolicyFile, When
+from ratoon_node.policy.policyfile import PolicyFile
+from ratoon_node.policy.rules import CONTENT_CONDITIONS, Rule, When
 from ratoon_node.policy.verdict import Verdict
 from ratoon_protocol.kinds import Lane
 from ratoon_protocol.record import Body, Header
@@ -21,6 +22,7 @@ ACCEPT: Answer = (Verdict.ACCEPT, "", "")
 def judge(
     file: PolicyFile, own: Sequence[ListEntry], header: Header, body: Body | None, facts: Facts
 ) -> Answer:
+    """The strongest answer, and the labels and whether media is dropped by all rules."""
     if header.kind_class.lane is Lane.LOG:
         return ACCEPT
     entries = [
@@ -36,17 +38,49 @@ def judge(
     for shown in facts.referenced_accounts:
         if answer := on_account(entries, shown.account, shown.nodes):
             answers.append(answer)
-    for rule in sorted(file.rules, key=lambda rule: -rule.then):
-        if fires(rule.when, header, body, facts):
-            answers.append((rule.then, rule.reason, rule.id))
-            break
+    answers += [answer for answer, _ in of_rules(file, header, body, facts)]
     if body is not None:
         for host in dict.fromkeys(map(host_of, facts.links)):
             answers += on_domain(entries, host)
         answers += on_words(entries, facts.texts)
+        answers += on_media(entries, facts)
     answers = [answer for answer in answers if not answer[2].startswith("allow.")]
     # The strongest, and the first of equals.
     return max(answers, key=lambda answer: answer[0], default=ACCEPT)
+
+
+def of_rules(
+    file: PolicyFile, header: Header, body: Body | None, facts: Facts
+) -> list[tuple[Answer, Rule]]:
+    """What each rule that fires says: no more than the labelers of its label may bring about."""
+    found = []
+    for rule in file.rules:
+        if not fires(rule.when, header, body, facts):
+            continue
+        ceilings = [one.ceiling for one in facts.labels if one.value in rule.when.label]
+        found.append(
+            ((min(rule.then, max(ceilings, default=rule.then)), rule.reason, rule.id), rule)
+        )
+    return found
+
+
+def given(
+    file: PolicyFile, header: Header, body: Body | None, facts: Facts
+) -> tuple[set[str], bool]:
+    """The labels, and whether media is dropped."""
+    rules = [rule for _, rule in of_rules(file, header, body, facts)]
+    return {rule.label for rule in rules} - {""}, any(rule.drop_media for rule in rules)
+
+
+def on_media(entries: Sequence[ListEntry], facts: Facts) -> list[Answer]:
+    answers = [about(entries, Subject.MEDIA, file.hex()) for file in facts.media]
+    for entity in {one.entity for one in entries if one.subject is Subject.MEDIA}:
+        digits, slash, most = entity.partition("/")
+        near = [
+            bin(int(digits, 16) ^ one).count("1") <= int(most) for one in facts.pictures if slash
+        ]
+        answers += [about(entries, Subject.MEDIA, entity)] if any(near) else []
+    return [answer for answer in answers if answer]
 
 
 def about(entries: Sequence[ListEntry], subject: Subject, entity: str) -> Answer | None:
@@ -134,6 +168,20 @@ def met(name: str, want, header: Header, body: Body | None, facts: Facts) -> boo
         return any(f" {' '.join(word)} " in text for text in texts for word in want)
     if name == "pattern":
         return any(re.search(pattern, text) for text in facts.texts for pattern in want)
+    if name == "language":
+        spoken = facts.language.lower()
+        return any(spoken == one or spoken.startswith(f"{one}-") for one in want)
+    if name == "handle_domain":
+        return any(
+            host == d or host.endswith("." + d) for host in facts.handle_domains for d in want
+        )
+    if name == "media":
+        return any(file in want for file in facts.media)
+    if name == "media_near":
+        pairs = [(one, hash_, most) for one in facts.pictures for hash_, most in want]
+        return any(bin(one ^ hash_).count("1") <= most for one, hash_, most in pairs)
+    if name == "label":
+        return any(one.value in want for one in facts.labels)
     return getattr(facts, name) is want
 
 
@@ -147,5 +195,10 @@ def measured(name: str, header: Header, facts: Facts) -> int:
         "payload_bytes": header.payload_len,
         "account_age": 0 if first_ms is None else facts.now_ms - first_ms,
         "posts_per_hour": facts.posts_last_hour,
+        "media": facts.attachments,
+        "near_duplicates": facts.near_duplicates,
+        "near_duplicate_accounts": facts.near_duplicate_accounts,
+        "node_posts_per_hour": facts.node_posts_last_hour,
+        "node_new_accounts_per_day": facts.node_new_accounts_today,
     }
     return numbers[name]

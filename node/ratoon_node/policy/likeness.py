@@ -1,0 +1,151 @@
+"""Near-duplicate texts of several accounts: what a wave of spam cannot avoid being.
+
+A text becomes its pairs of neighbouring words, after `fold`, with links, mentions and words with
+digits each made one sign, so that a tail that changes does not help. Of the hashes of these pairs
+the lowest few stand for the text (a bottom-k sketch): two texts that share most of their pairs
+share most of these. Each of them is a bucket that remembers the last text in it, so a look-up costs
+the number of hashes and not of texts; a text joins the group that most of its buckets point to.
+
+Everything is bounded and in memory; the oldest go first. The same texts in the same order give
+the same answers. The hashes are keyed, so that nobody can choose words that always come out lowest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Iterable
+from hashlib import sha256
+from itertools import pairwise
+from typing import NamedTuple
+from zlib import crc32
+
+from ratoon_node.policy import fold
+
+# About 1 KiB each: 20 MiB when full. A flood of other texts pushes a wave out of memory no sooner
+# than after so many.
+TEXTS_MAX = 20_000
+# Hashes that stand for a text.
+MARKS_MAX = 8
+# Texts with fewer pairs are never alike: short ones repeat all day without being spam.
+PAIRS_MIN = 5
+# Words of a text that are looked at.
+WORDS_MAX = 256
+
+# Digits are masked themselves, so that no word is spelt like one of these.
+_SIGNS = (None, " 0 ", " 1 ", " 2 ")
+_MASKED = re.compile(r"((?:https?://|www\.)\S+)|(@\S+)|([^\W\d]*\d\w*)")
+_HASH_BITS = 32
+_LOW = (1 << _HASH_BITS) - 1  # of the upper half
+_WIDE = (1 << 64) - 1
+
+
+class Alike(NamedTuple):
+    """How many earlier texts are like one, and how many accounts beside its own wrote them."""
+
+    texts: int = 0
+    accounts: int = 0
+
+
+class _Group:
+    """Texts that are alike: how many each account wrote."""
+
+    __slots__ = ("accounts", "texts")
+
+    def __init__(self) -> None:
+        self.texts = 0
+        self.accounts: dict[bytes, int] = {}
+
+    def add(self, account: bytes) -> None:
+        self.texts += 1
+        self.accounts[account] = self.accounts.get(account, 0) + 1
+
+    def drop(self, account: bytes) -> None:
+        self.texts -= 1
+        self.accounts[account] -= 1
+        if not self.accounts[account]:
+            del self.accounts[account]
+
+
+class _Text(NamedTuple):
+    account: bytes
+    at_ms: int
+    marks: tuple[int, ...]
+    group: _Group
+
+
+class Likeness:
+    """Texts of a while and who wrote them. `seed` keys the hashes: 64 bits that nobody knows."""
+
+    def __init__(self, seed: int) -> None:
+        key = sha256(seed.to_bytes(8)).digest()
+        self._xor = int.from_bytes(key[:8])
+        self._factor = int.from_bytes(key[8:16]) | 1
+        #: By the record's id, oldest first.
+        self._texts: OrderedDict[bytes, _Text] = OrderedDict()
+        #: The last text in each bucket.
+        self._last: dict[int, _Text] = {}
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def look(
+        self, texts: Iterable[str], account: bytes, id_: bytes, now_ms: int, window_ms: int
+    ) -> Alike:
+        """What is like the words of record `id_`, which is remembered; a second time it is not
+        counted again.
+        """
+        self._forget(now_ms - window_ms)
+        known = self._texts.get(id_)
+        if known is None:
+            marks = self._marks(texts)
+            if not marks:
+                return Alike()
+            known = _Text(account, now_ms, marks, self._group_of(marks) or _Group())
+            known.group.add(account)
+            self._texts[id_] = known
+            for mark in marks:
+                self._last[mark] = known
+        group = known.group
+        return Alike(group.texts - 1, len(group.accounts) - 1)
+
+    def _forget(self, before_ms: int) -> None:
+        while self._texts:
+            oldest = next(iter(self._texts.values()))
+            if oldest.at_ms >= before_ms and len(self._texts) < TEXTS_MAX:
+                return
+            self._texts.popitem(last=False)
+            oldest.group.drop(oldest.account)
+            for mark in oldest.marks:
+                if self._last.get(mark) is oldest:
+                    del self._last[mark]
+
+    def _group_of(self, marks: tuple[int, ...]) -> _Group | None:
+        """The group that more than half of the buckets point to, the first of equals."""
+        votes: dict[_Group, int] = {}
+        for mark in marks:
+            last = self._last.get(mark)
+            if last is not None:
+                votes[last.group] = votes.get(last.group, 0) + 1
+        best = max(votes, key=votes.__getitem__, default=None)
+        return best if best is not None and votes[best] * 2 > len(marks) else None
+
+    def _marks(self, texts: Iterable[str]) -> tuple[int, ...]:
+        """The lowest hashes of all pairs of words; none if there are too few to tell."""
+        xor, factor = self._xor, self._factor
+        hashes = [
+            (crc32(word.encode()) ^ xor) * factor & _WIDE for text in texts for word in words(text)
+        ]
+        # The upper half of a product depends on all bits of its factors.
+        pairs = {(one * 3 + other) * factor >> _HASH_BITS & _LOW for one, other in pairwise(hashes)}
+        return tuple(sorted(pairs)[:MARKS_MAX]) if len(pairs) >= PAIRS_MIN else ()
+
+
+def words(text: str) -> list[str]:
+    """The words that are compared: folded, masked, none twice in a row."""
+    found = fold.cut(_MASKED.sub(_sign, fold.fold(text)))[:WORDS_MAX]
+    return [word for last, word in pairwise(["", *found]) if word != last]
+
+
+def _sign(found: re.Match[str]) -> str:
+    return _SIGNS[found.lastindex or 0] or ""
