@@ -141,6 +141,40 @@ async def test_who_never_reads_is_cut_off_and_keeps_nothing(
         assert status == 200
 
 
+async def test_who_reads_slowly_and_goes_on_is_not_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large page on a slow connection takes longer than a client that does not read is kept."""
+    looked, looks = asyncio.Semaphore(0), 0
+    look = sending._Pace._look
+
+    def counted(self: sending._Pace) -> None:
+        nonlocal looks
+        look(self)
+        looks += 1
+        looked.release()
+
+    monkeypatch.setattr(sending._Pace, "_look", counted)
+    async with site(tmp_path, **NO_LIMITS) as place:
+        await write_much(place)
+        monkeypatch.setattr(sending, "SEND_MS_MAX", 200)
+        loop = asyncio.get_running_loop()
+        async with dull(place, asking(f"/v1/timelines/network?limit={POSTS}")) as client:
+            size, need = 0, 200 * sending.SEND_BYTES_PER_S_MIN // 1000
+            for _ in range(8):
+                async with asyncio.timeout(SECONDS_MAX):
+                    await looked.acquire()
+                more = 0
+                while more < 8 * need:
+                    more += len(await loop.sock_recv(client, need))
+                size += more
+            assert looks >= 8
+            while size < POSTS * len(TEXT):
+                part = await loop.sock_recv(client, 1 << 20)
+                assert part, "it was cut off"
+                size += len(part)
+
+
 async def _rest(client: socket.socket) -> int:
     """What had left the node for a client before it was cut off, in bytes."""
     size = 0
