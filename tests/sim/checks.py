@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
-from ratoon_node.policy.lists import ListEntry
+from ratoon_node.policy.lists import Subject
 from ratoon_node.policy.verdict import Verdict
 from ratoon_node.store import read
 from ratoon_node.store.rows import COLUMNS, Bytes, Row, row
@@ -20,9 +20,7 @@ from tests.sim.machine import Machine
 from tests.sim.notes import Broken, Notes, Promise
 
 
-def check_all(
-    machines: Sequence[Machine], notes: Notes, blocked: Mapping[str, Iterable[ListEntry]]
-) -> None:
+def check_all(machines: Sequence[Machine], notes: Notes) -> None:
     """Everything that can be checked once the world is quiet. Raises `Broken`."""
     left = [machine for machine in machines if not machine.destroyed]
     seen = {machine.name: _rows(machine) for machine in left}
@@ -36,7 +34,7 @@ def check_all(
     _check_receipts(machines, seen, notes)
     for machine in left:
         _check_sound(machine, seen[machine.name])
-        reading.check_hidden(machine, seen[machine.name], blocked.get(machine.name, ()))
+        reading.check_hidden(machine, seen[machine.name], notes.blocked.get(machine.name, ()))
     reading.check_derived(left[-1])
 
 
@@ -81,6 +79,7 @@ def _named(id_: bytes, stored: Row | None) -> str:
 
 def difference(machines: Sequence[Machine], notes: Notes | None = None) -> str:
     """In what nodes that are up differ, in words; "" when their sets are equal and whole."""
+    notes = notes or Notes()
     up = [machine for machine in machines if not machine.destroyed]
     first = up[0].node.sets.state()
     for machine in up:
@@ -90,7 +89,7 @@ def difference(machines: Sequence[Machine], notes: Notes | None = None) -> str:
     for machine in up:
         for _, id_ in machine.peek(lambda db: read.wanted(db, 2**53, 0, 1000)):
             rows = {other.name: _rows(other).get(id_) for other in up}
-            if any(held and held.bytes_state is Bytes.HERE for held in rows.values()):
+            if any(_gives(name, held, notes) for name, held in rows.items()):
                 holds = ", ".join(f"{name} {_named(id_, held)}" for name, held in rows.items())
                 return f"{machine.name} wants bytes: {holds}"
         if machine.peek(read.unjudged):
@@ -98,7 +97,7 @@ def difference(machines: Sequence[Machine], notes: Notes | None = None) -> str:
         behind = machine.peek(read.journal_end) - machine.node.digest.position
         if behind:
             return f"{machine.name}: the digest is {behind} lines behind"
-    return _private_difference(up) or (_rot(up, notes) if notes is not None else "")
+    return _private_difference(up) or _rot(up, notes)
 
 
 def _rot(up: Sequence[Machine], notes: Notes) -> str:
@@ -222,7 +221,9 @@ def _check_promises(
         for name, rows in seen.items():
             due = name in promise.machines or (promise.two_providers and not promise.private)
             if due and not _edit_of_gone_post(promise, seen):
-                _check_promise(name, promise, rows, _may_lack(name, promise.id, seen, notes))
+                may_lack = _may_lack(name, promise.id, seen, notes)
+                may_lack |= name not in promise.machines and _hidden(promise.id, seen, notes)
+                _check_promise(name, promise, rows, may_lack)
 
 
 def _edit_of_gone_post(promise: Promise, seen: dict[str, dict[bytes, Row]]) -> bool:
@@ -243,14 +244,35 @@ def _may_lack(name: str, id_: bytes, seen: Mapping[str, dict[bytes, Row]], notes
         return name in notes.blocking
     forgot = name in notes.forgetful or id_ in notes.rotten.get(name, ())
     promise = notes.promises.get(id_)
-    alone = (promise is not None and promise.private) or not _somewhere(id_, seen)
+    alone = (promise is not None and promise.private) or not _given(id_, seen, notes)
     return notes.may_lack_bytes(id_) or (forgot and alone)
 
 
-def _somewhere(id_: bytes, seen: Mapping[str, dict[bytes, Row]]) -> bool:
-    """Whether any node has the bytes of a record."""
+def _given(id_: bytes, seen: Mapping[str, dict[bytes, Row]], notes: Notes) -> bool:
+    """Whether any node has the bytes of a record and gives them to others."""
+    return any(_gives(name, rows.get(id_), notes) for name, rows in seen.items())
+
+
+def _hidden(id_: bytes, seen: Mapping[str, dict[bytes, Row]], notes: Notes) -> bool:
+    """Whether bytes are not lost, but with operators alone who give them to nobody."""
     held = (rows.get(id_) for rows in seen.values())
-    return any(stored is not None and stored.bytes_state is Bytes.HERE for stored in held)
+    return not _given(id_, seen, notes) and any(map(_is_here, held))
+
+
+def _gives(name: str, stored: Row | None, notes: Notes) -> bool:
+    """Whether a node has bytes and gives them to others: of an account that its operator blocks it
+    hides what was stored before, but for the log.
+    """
+    if stored is None or not _is_here(stored):
+        return False
+    entries = notes.blocked.get(name, ())
+    accounts = [one.entity for one in entries if one.subject is Subject.ACCOUNT]
+    log = kinds.kind_class(stored.kind).lane is Lane.LOG
+    return log or _header(stored).account.hex() not in accounts
+
+
+def _is_here(stored: Row | None) -> bool:
+    return stored is not None and stored.bytes_state is Bytes.HERE
 
 
 def _check_promise(name: str, promise: Promise, rows: dict[bytes, Row], may_lack: bool) -> None:

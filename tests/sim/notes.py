@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ratoon_node.policy.lists import ListEntry
+
 
 class Broken(AssertionError):
     """A promise was not kept."""
@@ -46,6 +48,8 @@ class Notes:
     forgetful: set[str] = field(default_factory=set)
     #: Machines whose operators ever blocked something.
     blocking: set[str] = field(default_factory=set)
+    #: What operators want blocked now, by machine.
+    blocked: dict[str, dict[ListEntry, None]] = field(default_factory=dict)
 
     def lost_since(self, machine: str, since_s: float) -> bool:
         """A disk forgot what it took in since then; whether a promise was among it."""

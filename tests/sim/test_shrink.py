@@ -49,8 +49,8 @@ def planted(monkeypatch):
     """A promise that is broken where both n0 and n1 have crashed."""
     check_all = checks.check_all
 
-    def check(machines, notes, blocked):
-        check_all(machines, notes, blocked)
+    def check(machines, notes):
+        check_all(machines, notes)
         if machines[0]._lives > 1 and machines[1]._lives > 1:
             raise Broken("planted")
 

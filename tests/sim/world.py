@@ -70,8 +70,6 @@ class World:
         self.town = Town(self.machines[0].keys.network, self.machines, self.notes, self.trace)
         self.shape = self._shape()
         self.faults = self._draw_faults()
-        #: What operators want blocked now, by machine.
-        self.blocked: dict[str, dict[ListEntry, None]] = {}
         self._tasks: list[asyncio.Task[Any]] = []
         self._over = asyncio.Event()
         #: Whom the machine that came late met.
@@ -145,7 +143,7 @@ class World:
         await self._mend()
         await self._come_to_rest(people, lives)
         await self._wait_until_equal()
-        checks.check_all(self.machines, self.notes, self.blocked)
+        checks.check_all(self.machines, self.notes)
         hostile_checks.check_forged(self.machines, self.rogues)
         outcome = self._outcome()
         await self._end()
@@ -250,8 +248,8 @@ class World:
         """An operator whose store forgot what was blocked says it again, and whose peers are."""
         if machine.destroyed:
             return
-        wanted = self.blocked.get(machine.name, {})
-        for entry in {one for entries in self.blocked.values() for one in entries}:
+        wanted = self.notes.blocked.get(machine.name, {})
+        for entry in {one for entries in self.notes.blocked.values() for one in entries}:
             await self.set_policy(machine, entry, blocked=entry in wanted)
         for other in self.machines:
             if other is not machine and not other.destroyed:
@@ -347,7 +345,7 @@ class World:
             await node.roster.load()
             await node.gate.review()
 
-        wanted = self.blocked.setdefault(machine.name, {})
+        wanted = self.notes.blocked.setdefault(machine.name, {})
         while not machine.destroyed:
             try:
                 await machine.call(change)
