@@ -29,9 +29,9 @@ Crashed = Callable[[str, BaseException], None]
 CALLS_WAITING_MAX = 1024
 # What a refused caller is told to wait: long enough for a queue of short calls to run empty.
 BUSY_RETRY_MS = 1000
-# New objects before the collector looks at them (Python's own is 700), and looks of one generation
-# before it looks at the next older one.
-GC_ALLOCATIONS = 20_000
+# New objects before the collector looks at them (Python's own is 700; looking at 20,000 held
+# everybody up for 6 ms), and looks of one generation before it looks at the next older one.
+GC_ALLOCATIONS = 5_000
 GC_GENERATIONS = 20
 
 

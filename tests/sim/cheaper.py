@@ -20,8 +20,8 @@ from ratoon_protocol import keys
 
 # Good signatures remembered; a world has a few hundred.
 SIGNATURES_MAX = 50_000
-# Pause between two slices of the scrubber: a round is one slice here, and disks rot seldom.
-SCRUB_PAUSE_MS = 8_000
+# Of the scrubber: a round is one slice in a world, and disks rot seldom.
+SCRUB_PAUSE_MS, SCRUB_RECORDS = 8_000, 500
 # Objects made before Python looks for cycles: a world makes few, and is small.
 OBJECTS_BETWEEN_COLLECTIONS = 100_000
 
@@ -45,7 +45,8 @@ def cheaper() -> Iterator[None]:
     try:
         with (
             patch.object(keys, "crypto_sign_open", check),
-            patch.object(scrub, "PAUSE_MS", SCRUB_PAUSE_MS),
+            patch.object(scrub, "ROUND_PAUSE_MS", SCRUB_PAUSE_MS),
+            patch.object(scrub, "SLICE_RECORDS", SCRUB_RECORDS),
         ):
             yield
     finally:

@@ -37,7 +37,7 @@ def sharing() -> Iterator[None]:
         (roster, "record", _Reader()),
         (roster, "NodeRecord", _kept_once()),
         (catchup, "frozenset", _one_set()),
-        (scrub, "PAUSE_MS", NEVER_MS),
+        (scrub, "ROUND_PAUSE_MS", NEVER_MS),
     )
     before = [vars(module).get(name, getattr(builtins, name, None)) for module, name, _ in replaced]
     for module, name, value in replaced:
