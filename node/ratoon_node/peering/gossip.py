@@ -116,11 +116,7 @@ class Gossip:
             await self._answer_anew(changed)
 
     async def _tell_public(self, commit: Committed, changes: Sequence[Change]) -> None:
-        packed = {
-            change.id: _packed(record)
-            for change in changes
-            if (record := commit.records.get(change.id)) is not None
-        }
+        packed = _Packets(commit.records)
         hosts = await self._hosts(changes)
         neighbours = list(self._neighbours.values())
         told: set[bytes] = set()
@@ -153,7 +149,7 @@ class Gossip:
         self,
         neighbour: Neighbour,
         new: Sequence[Change],
-        packed: Mapping[bytes, Packed],
+        packed: _Packets,
         told: Container[bytes],
         eager: tuple[bool, bool],
     ) -> None:
@@ -259,6 +255,23 @@ class Gossip:
         worthy = [pair for pair in self._neighbours.items() if pair[1].way.worth >= WORTH_MIN]
         worthy.sort(key=lambda pair: (-pair[1].way.worth, pair[0]))
         return {neighbour for _, neighbour in worthy[: self._push_links]}
+
+
+class _Packets:
+    """Records of one commit as items: each made once, and only if it is sent to somebody."""
+
+    def __init__(self, records: Mapping[bytes, Record]) -> None:
+        self._records = records
+        self._packed: dict[bytes, Packed] = {}
+
+    def __contains__(self, id_: bytes) -> bool:
+        return id_ in self._records
+
+    def __getitem__(self, id_: bytes) -> Packed:
+        found = self._packed.get(id_)
+        if found is None:
+            found = self._packed[id_] = _packed(self._records[id_])
+        return found
 
 
 def _offer(neighbour: Neighbour, ids: Sequence[bytes]) -> None:
