@@ -202,6 +202,7 @@ def _gate(
         fanout=fanout,
         metrics=metrics,
         limits=GateLimits.of(settings),
+        secret=keys.slot_key,
     )
 
 

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 
 from ratoon_node.ingest.caps import Days
+from ratoon_node.policy.likeness import Likeness
+from ratoon_node.policy.nodecounts import NodeCounts
 from ratoon_node.store import read
 from ratoon_node.store.rows import COLUMNS, Row, What, row
 from ratoon_node.store.write import Tx
@@ -115,8 +117,11 @@ class InEach(Set[bytes]):
 class Accounts:
     """Views of the accounts that were used last. Touched by the writer's thread alone."""
 
-    def __init__(self, network: bytes) -> None:
+    def __init__(self, network: bytes, secret: bytes) -> None:
         self._network = network
+        #: What the last hours brought, beside any account's view; `secret` keys it.
+        self.likeness = Likeness(secret)
+        self.node_counts = NodeCounts()
         self._views: OrderedDict[bytes, AccountView] = OrderedDict()
         self._hosts: dict[bytes, tuple[bytes, ...]] = {}
 

@@ -22,6 +22,7 @@ from ratoon_node.ingest.accounts import Accounts
 from ratoon_node.ingest.batch import Applied, apply
 from ratoon_node.ingest.judge import Place
 from ratoon_node.ingest.pace import Pace
+from ratoon_node.ingest.plugins import Plugins
 from ratoon_node.ingest.rejudge import Cursor, Rejudge
 from ratoon_node.ingest.retention import Retention, horizon_ms
 from ratoon_node.ingest.review import Review
@@ -131,6 +132,7 @@ class Gate:
         fanout: Fanout,
         metrics: Metrics,
         limits: GateLimits,
+        secret: bytes,
     ) -> None:
         self._db = db
         self._clock = clock
@@ -143,7 +145,8 @@ class Gate:
         self._fanout = fanout
         self._metrics = metrics
         self._limits = limits
-        self._accounts = Accounts(network)
+        self._accounts = Accounts(network, secret)
+        self.plugins = Plugins(db, clock, node)
         self._no_read = Outage("store_cannot_read")
         self.scrub = Scrub(db, self._accounts, clock, metrics, self._repaired)
         self.retention = Retention(
@@ -175,8 +178,9 @@ class Gate:
         self._spawn(self.retention.run(), "gate.retention")
 
     async def close(self) -> None:
-        """End what checks signatures, after all tasks have ended."""
+        """End what checks signatures and records, after all tasks have ended."""
         await self._verifier.close()
+        await self.plugins.close()
 
     # --- in ------------------------------------------------------------------------------
 
@@ -264,7 +268,8 @@ class Gate:
             some = zip(
                 flat[at : at + ACCEPTED_AT_ONCE], found[at : at + ACCEPTED_AT_ONCE], strict=True
             )
-            items += [accept(item, origin, finding) for (item, origin), finding in some]
+            fresh = [accept(item, origin, finding) for (item, origin), finding in some]
+            items += await self.plugins.ask(self.policy, fresh)
             await self._clock.sleep_ms(0)  # whoever reads meanwhile
         return _Verified(batches, items, known)
 

@@ -36,7 +36,7 @@ class Review:
         self._tx = tx
         self._accounts = accounts
         self._policy = policy
-        self._rulings = Rulings(tx, accounts, policy)
+        self._rulings = Rulings(tx, accounts, policy, arriving=False)
         self._shelf = Shelf(tx, accounts, now_ms)
         self._node = node
         self._now_ms = now_ms

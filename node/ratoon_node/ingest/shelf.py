@@ -80,6 +80,8 @@ class Shelf:
                 decision.rule_id,
                 decision.policy_version,
                 self._now_ms,
+                decision.labels,
+                decision.drop_media,
             )
 
     def _chain(self, view: AccountView, header: Header) -> ChainView:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
+from ratoon_node.policy.verdict import Decision
 from ratoon_protocol import bodies, codec, keys, kinds, record
 from ratoon_protocol.errors import Code, DecodeError, ProtocolError, RecordError, SignatureError
 from ratoon_protocol.record import Body, Record
@@ -80,6 +81,8 @@ class Candidate(NamedTuple):
     #: The payload fits its hash and is no valid body: the author's fault (R-26).
     invalid: Code | None
     peer_fault: bool
+    #: What the operator's own programs say of it, if they were asked and object.
+    said: Decision | None = None
 
     @property
     def strict(self) -> bool:

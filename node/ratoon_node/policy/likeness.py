@@ -75,10 +75,10 @@ class _Text(NamedTuple):
 
 
 class Likeness:
-    """Texts of a while and who wrote them. `seed` keys the hashes: 64 bits that nobody knows."""
+    """Texts of a while and who wrote them. `secret` keys the hashes: bytes that nobody knows."""
 
-    def __init__(self, seed: int) -> None:
-        key = sha256(seed.to_bytes(8)).digest()
+    def __init__(self, secret: bytes) -> None:
+        key = sha256(b"ratoon likeness" + secret).digest()
         self._xor = int.from_bytes(key[:8])
         self._factor = int.from_bytes(key[8:16]) | 1
         #: By the record's id, oldest first.

@@ -18,6 +18,7 @@ from ratoon_node.policy import document
 from ratoon_node.policy.document import Report, Section
 from ratoon_node.policy.verdict import Decision, Verdict
 from ratoon_protocol import kinds
+from ratoon_protocol.kinds import Lane
 
 # Each is a process, and each may take its budget.
 PLUGINS_MAX = 8
@@ -31,7 +32,12 @@ POLICY_ERROR = "policy_error"
 _ARGUMENTS_MAX = 64
 _REASON_CHARS_MAX = 32
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
-_KINDS = {name: kind for kind, name in kinds.NAMES.items()}
+# What an owner must be able to do is judged by nobody, and what is sealed has no words.
+_KINDS = {
+    name: kind
+    for kind, name in kinds.NAMES.items()
+    if kinds.kind_class(kind).lane in (Lane.STATE, Lane.PUBLIC)
+}
 #: What a plugin may say, and what programs written for strfry's write policy say: what they refuse
 #: is not stored here, and what they refuse without telling waits for a moderator.
 ACTIONS = {

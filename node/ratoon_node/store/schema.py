@@ -322,8 +322,14 @@ DROP INDEX pointer_from;
 CREATE INDEX pointer_from ON pointer(account, kind, target, created_ms, state);
 """
 
+# What rules add to a record that is shown.
+_MARKS = """
+ALTER TABLE decision ADD COLUMN labels TEXT NOT NULL DEFAULT '';  -- words with spaces between
+ALTER TABLE decision ADD COLUMN drop_media INTEGER NOT NULL DEFAULT 0;
+"""
+
 #: Append only: a database remembers how many of these it has run.
-MIGRATIONS: tuple[str, ...] = (_TABLES, _DERIVED, _PEOPLE, _NAMES, _NEWEST)
+MIGRATIONS: tuple[str, ...] = (_TABLES, _DERIVED, _PEOPLE, _NAMES, _NEWEST, _MARKS)
 
 
 def version(db: sqlite3.Connection) -> int:

@@ -7,6 +7,7 @@ are told to subscribers once the commit is on disk.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
 from ratoon_node.store.rows import (
     COLUMNS,
@@ -261,13 +262,22 @@ class Tx:
         self.db.execute("DELETE FROM wanted WHERE record = ?", (record,))
 
     def decide(
-        self, record: int, verdict: int, reason: str, rule: str, policy: str, at_ms: int
+        self,
+        record: int,
+        verdict: int,
+        reason: str,
+        rule: str,
+        policy: str,
+        at_ms: int,
+        labels: Sequence[str] = (),
+        drop_media: bool = False,
     ) -> None:
-        """Keep why policy did what it did."""
+        """Keep why policy did what it did, and what it adds: labels, and that media is hidden."""
         self.db.execute(
-            "INSERT INTO decision (record, verdict, reason, rule, policy, at_ms)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (record, verdict, reason, rule, policy, at_ms),
+            "INSERT INTO decision"
+            " (record, verdict, reason, rule, policy, at_ms, labels, drop_media)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (record, verdict, reason, rule, policy, at_ms, " ".join(labels), drop_media),
         )
 
     def post_in(self, account: int, size: int, day: int) -> None:

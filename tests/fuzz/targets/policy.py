@@ -9,7 +9,7 @@ from typing import Any
 
 from ratoon_node.config.positions import Path, locate
 from ratoon_node.policy.document import POLICY_BYTES_MAX, PolicyFileError
-from ratoon_node.policy.engine import POLICY_ERROR, Policy
+from ratoon_node.policy.engine import Policy
 from ratoon_node.policy.facts import Facts
 from ratoon_node.policy.lists import ListEntry, Subject, spell_entity
 from ratoon_node.policy.policyfile import parse_policy

@@ -21,7 +21,7 @@ class Wall:
     """Texts one after the other, each of another account unless it is said whose."""
 
     def __init__(self, seed: int = 7) -> None:
-        self.seen = Likeness(seed)
+        self.seen = Likeness(bytes([seed]))
         self.count = 0
 
     def put(self, text: str, account: bytes | None = None, now_ms: int = NOW_MS) -> Alike:
@@ -90,7 +90,7 @@ def test_random_texts_are_not_alike():
 
 
 def test_the_same_record_is_counted_once():
-    seen = Likeness(1)
+    seen = Likeness(b"s")
     text = [OFFER.format(1)]
     for _ in range(3):
         assert seen.look(text, ident(1), ident(9), NOW_MS, HOUR_MS) == Alike()
