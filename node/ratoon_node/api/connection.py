@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import structlog
-from aiohttp import http_exceptions, web
+from aiohttp import HttpVersion11, http_exceptions, web
 from aiohttp.web_protocol import RequestHandler
 
 from ratoon_node.api.answers import failure
@@ -41,18 +41,38 @@ class Connection(RequestHandler):
             status, error = 431, NodeError(Code.TOO_LARGE, safe="A line of the head is too long.")
         else:
             error = NodeError(Code.BAD_REQUEST, safe="This is not HTTP.")
-        response = failure(error, status)
-        response.headers["Server"] = SERVER
-        response.force_close()
-        return response
+        return _last(failure(error, status))
+
+
+def _last(response: web.Response) -> web.Response:
+    """An answer of this layer, after which the connection ends: where a request ends that cannot
+    be read nobody knows, so what follows must not be read as the next one.
+    """
+    response.headers["Server"] = SERVER
+    response.headers["Connection"] = "close"  # said to clients of every version
+    response.force_close()
+    return response
+
+
+def _is_framed_otherwise(request: web.Request) -> bool:
+    """Whether a body comes in another coding than chunks alone, as HTTP/1.1 has them: the parser
+    takes any list that ends with them, and hands on the outer coding as if it were the body.
+    """
+    coding = request.headers.get("Transfer-Encoding")
+    if coding is None:
+        return False
+    return coding.strip().lower() != "chunked" or request.version < HttpVersion11
 
 
 def answering(handler: Handler) -> Handler:
-    """`handler`, with the framework's refusal of an unknown `Expect` (RFC 9110, section 10.1.1)
-    in the one shape: it comes before anything of this node is asked.
+    """`handler`, with what is refused before anything of this node is asked in the one shape: an
+    unknown `Expect` (RFC 9110, section 10.1.1), an unknown `Transfer-Encoding` (RFC 9112, 6.1).
     """
 
     async def answer(request: web.Request) -> web.StreamResponse:
+        if _is_framed_otherwise(request):
+            safe = "A body comes as it is, or in chunks."
+            return _last(failure(NodeError(Code.BAD_REQUEST, safe=safe), 501))
         try:
             return await handler(request)
         except web.HTTPExpectationFailed as error:

@@ -235,6 +235,44 @@ async def test_a_body_that_is_too_large_ends_the_connection(tmp_path: Path) -> N
         assert (status.split()[1], b'"too_large"' in body) == (b"413", True)
 
 
+@pytest.mark.parametrize("coding", ["gzip, chunked", "gzip,chunked", "identity, chunked"])
+async def test_chunks_of_something_else_are_not_taken_for_the_body(
+    tmp_path: Path, coding: str
+) -> None:
+    """A proxy in front may take them off; then the next request begins elsewhere for it."""
+    async with site(tmp_path) as place:
+        body = b"3\r\nabc\r\n0\r\n\r\n"
+        line = f"Transfer-Encoding: {coding}"
+        status, found = await ask(place, head(line), body, asking("/livez"))
+        assert (status.split()[1], b'"bad_request"' in found) == (b"501", True)
+        assert b'"ok"' not in found, "what followed was answered"
+
+
+async def test_chunks_of_an_old_client_are_not_taken_for_the_body(tmp_path: Path) -> None:
+    async with site(tmp_path) as place:
+        old = head("Transfer-Encoding: chunked").replace(b"HTTP/1.1", b"HTTP/1.0")
+        status, _ = await ask(place, old, b"0\r\n\r\n")
+        assert status.split()[1] == b"501"
+
+
+@pytest.mark.parametrize(
+    "bytes_", [b"NONSENSE\r\n\r\n", b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n\r\n"]
+)
+async def test_an_answer_to_what_is_no_http_says_that_it_is_the_last(
+    tmp_path: Path, bytes_: bytes
+) -> None:
+    async with site(tmp_path) as place:
+        reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
+        writer.write(bytes_)
+        said = (await reader.read()).partition(b"\r\n\r\n")[0].lower()
+        writer.close()
+        assert b"\r\nconnection: close" in said
+
+
+def asking(path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+
+
 async def test_a_body_that_never_ends_is_cut(tmp_path: Path) -> None:
     async with site(tmp_path, request_timeout_ms_max=50) as place:
         status, body = await ask(place, head("Content-Length: 100"), b"x")
