@@ -30,6 +30,7 @@ from ratoon_node.peering.entry import may_serve
 from ratoon_node.peering.errands import Errands
 from ratoon_node.peering.exchange import Exchange
 from ratoon_node.peering.gossip import Gossip
+from ratoon_node.peering.hidden import Hidden
 from ratoon_node.peering.link import Link
 from ratoon_node.peering.neighbour import Neighbour
 from ratoon_node.peering.receipts import Receipts
@@ -140,6 +141,7 @@ class Hub:
         self._challenges = Challenges(own.network, db, ledger, roster, clock, rng)
         self.errands = Errands(self.neighbours, clock)  # for what readers miss
         self._wants = Wants(self.neighbours, db, ledger, clock, spawn)
+        self._hidden = Hidden(self.neighbours, db, self.serve, lambda: gate.policy, clock)
         self._gossip = Gossip(
             own.account, self.neighbours, sets, db, roster, self.serve, clock, limits.push_links
         )
@@ -149,6 +151,7 @@ class Hub:
         self._spawn(self._follow(self._fanout.subscribe()), "hub.gossip")
         self._spawn(self._gossip.keep_offering(), "hub.offers")
         self._spawn(self._wants.keep_asking(), "hub.wanted")
+        self._spawn(self._hidden.keep_telling(), "hub.hidden")
 
     async def close(self) -> None:
         """Tell every peer that this node ends; returns when that is said, or after a moment."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache, partial
+from functools import cache
 from typing import NamedTuple
 
 from ratoon_node.policy.engine import Policy
@@ -33,6 +34,9 @@ HOSTING_RECORDS_MAX = 32
 # Records of the log itself: with the hosting records no more than one request may bring.
 LOG_RECORDS_MAX = OPERATION_DEPTH_MAX - HOSTING_RECORDS_MAX
 
+# Ids that one peer was not given for a reason that passes; what is older, it asks for again itself.
+HIDDEN_MAX = 8192
+
 Answer = tuple[list[Packed], list[Outcome]]
 #: Whether an account, by its number in the store, is hidden.
 Mask = Callable[[int], bool]
@@ -58,10 +62,41 @@ class Serve:
         self._policy = policy
         self._clock = clock
         self._blocks: _Blocks | None = None
+        #: What each peer was not given though it is here, the newest last.
+        self.hidden: dict[bytes, OrderedDict[bytes, None]] = {}
+        #: How often that was: it tells whether there is more.
+        self.hides = 0
 
     async def get(self, peer: bytes, frame: Get) -> Answer:
         """Records by id: each as an item or with the reason why it cannot be sent."""
-        return await self._db.read(partial(self._get, peer, frame.ids))
+        return await self._give(peer, frame.ids)
+
+    async def _give(self, peer: bytes, ids: Sequence[bytes]) -> Answer:
+        answer, hidden = await self._db.read(
+            lambda db: (self._get(peer, ids, db), self.hidden_among(db, ids))
+        )
+        if hidden:
+            self.hides += 1
+            table = self.hidden.setdefault(peer, OrderedDict())
+            table.update(dict.fromkeys(hidden))
+            while len(table) > HIDDEN_MAX:
+                table.popitem(last=False)
+        return answer
+
+    def hidden_among(self, db: sqlite3.Connection, ids: Sequence[bytes]) -> list[bytes]:
+        """Those of `ids` whose bytes are here and given to nobody: for a block, or because it is
+        not judged yet what the account's keys may say.
+        """
+        masked, judging = self._mask(db), read.judging(db)
+        if masked is _nobody and not judging:
+            return []
+        return [
+            id_
+            for id_, row in read.by_ids(db, ids).items()
+            if read.code_of(row) is Code.STORED
+            and not _is_log(row)
+            and (row.account in judging or masked(row.account))
+        ]
 
     def _get(self, peer: bytes, ids: Sequence[bytes], db: sqlite3.Connection) -> Answer:
         found = read.by_ids(db, ids)
@@ -82,7 +117,7 @@ class Serve:
 
     async def pack_ids(self, peer: bytes, ids: Sequence[bytes]) -> list[Packed]:
         """Items for a push of records that a peer lacks."""
-        items, _ = await self._db.read(partial(self._get, peer, ids))
+        items, _ = await self._give(peer, ids)
         return items
 
     def _mask(self, db: sqlite3.Connection) -> Mask:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from ratoon_node.app import Node
+from ratoon_node.peering import hidden, wants
 from ratoon_node.peering.link import Link
 from ratoon_node.policy.lists import Subject
 from ratoon_node.store import read
@@ -89,6 +92,37 @@ async def test_opposite_blocklists(tmp_path: Path) -> None:
             await until(lambda: held(c, of_bob, Code.STORED), c, 60)
             assert await held(c, of_amy[5:], Code.STORED)
             assert equal(a, b, c)
+
+
+async def not_due(node: Node) -> bool:
+    """Whether all that is wanted was asked for, and is not again for an hour."""
+    now_ms = node.runtime.clock.now_ms()
+    all_ = await node.db.read(lambda db: read.wanted(db, 2**53, 0, 10))
+    return bool(all_) and not await node.db.read(lambda db: read.wanted(db, now_ms, 0, 10))
+
+
+async def test_what_a_lifted_block_hid_is_offered_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R-76: no row changes when a block is lifted, and who was refused would wait for an hour."""
+    monkeypatch.setattr(wants, "WANTED_ROUND_MS", 20)
+    monkeypatch.setattr(hidden, "HIDDEN_ROUND_MS", 20)
+    async with (
+        serving(tmp_path / "a", 1) as (a, at_a),
+        serving(tmp_path / "b", 2) as (b, _),
+    ):
+        amy = someone(a, 3)
+        await join(a, amy)
+        posts = [amy.post(f"number {number}") for number in range(3)]
+        await publish(a, *posts)
+        await block(a, Subject.ACCOUNT, amy.account)
+        await b.hub.meet(at_a)
+        await until(lambda: held(b, posts, Code.WANTED), b)
+        await until(lambda: not_due(b), b)
+        await a.ledger.unblock(Subject.ACCOUNT, amy.account.hex())
+        await a.roster.load()
+        await until(lambda: held(b, posts, Code.STORED), b)
+        assert a.hub.serve.hidden[b.own.account] == {}
 
 
 def count(node: Node) -> int:
