@@ -18,6 +18,7 @@ from ratoon_node.ingest.sessions import ReadMarks, Sessions
 from ratoon_node.ingest.verifier import ProcessVerifier, ThreadVerifier, Verifier
 from ratoon_node.operate.own import Description, Keys, OwnAccount
 from ratoon_node.peering.dialer import Dialer
+from ratoon_node.peering.heads import Heads
 from ratoon_node.peering.hub import Hub, HubLimits
 from ratoon_node.peering.lookup import Lookup
 from ratoon_node.peering.names import Names
@@ -58,6 +59,7 @@ class Node:
     roster: Roster
     sets: Sets
     receipts: Receipts
+    heads: Heads
     hub: Hub
     dialer: Dialer
     names: Names
@@ -76,6 +78,8 @@ class Node:
         await self.roster.load()
         self.gate.start()
         await self.own.start()
+        self.own.follow(self.fanout, self.runtime.spawn)
+        self.heads.start()
         await self.peers_changed()
         self.roster.start()
         await self.digest.start()
@@ -241,6 +245,7 @@ def assemble(
     roster = Roster(keys.account, db, gate, ledger, fanout, clock, spawn)
     sets = Sets(db, fanout, clock, spawn)
     receipts = _receipts(settings, runtime, db, keys.account, ledger, roster)
+    heads = Heads(own, bool(settings.peers), db, gate, sets, clock, spawn)
     hub = Hub(
         own=own,
         db=db,
@@ -249,6 +254,7 @@ def assemble(
         roster=roster,
         sets=sets,
         receipts=receipts,
+        heads=heads,
         fanout=fanout,
         transport=transport,
         clock=clock,
@@ -278,6 +284,7 @@ def assemble(
         roster,
         sets,
         receipts,
+        heads,
         hub,
         dialer,
         names,

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
+from ratoon_node.operate.twins import Standing
 from ratoon_node.peering.clocks import WITNESSES_MIN
 from tests.node.powercut.disk import Survivors, write_out
 from tests.node.powercut.vfs import ALWAYS, FULL, IOERR_FSYNC, IOERR_WRITE
@@ -302,6 +303,8 @@ async def _twin(stage: Stage, mark: Mark, rng: random.Random) -> None:
     await stage.lasts(mark.fault.params["for_s"])
     mark.mattered = twin.up and bool(twin.node.hub.neighbours)
     await twin.destroy()
+    if machine.up and machine.node.own.twins.standing is Standing.SILENT:
+        machine.lose_power(Outage())  # it started after the copy did; its operator starts it anew
     await stage.found_out(machine)
 
 

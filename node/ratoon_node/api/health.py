@@ -21,6 +21,7 @@ from ratoon_node.api.operator import is_operator
 from ratoon_node.api.ports import Services
 from ratoon_node.api.route import Route
 from ratoon_node.errors import NodeError
+from ratoon_node.operate.twins import Standing
 from ratoon_node.runtime import timeout_ms
 from ratoon_node.store import read
 from ratoon_node.telemetry import METRICS_TYPE
@@ -45,13 +46,16 @@ class Alive(msgspec.Struct):
 
 class Checks(msgspec.Struct):
     """What must hold for the node to serve; each is `ok` or `failed`. While the sets that nodes
-    compare are `loading`, some seconds after a start, people are served and links wait.
+    compare are `loading`, some seconds after a start, people are served and links wait. `keys` are
+    `shared` if another machine runs with them too, and this one is `silent`, signing nothing, if
+    it started later.
     """
 
     store: State
     disk: State
     running: State
     sets: Literal["ok", "loading"]
+    keys: Standing
 
 
 class Ready(msgspec.Struct):
@@ -68,7 +72,7 @@ class Health:
         self._services = services
         self._turn = asyncio.Lock()
         self._looked_ms: int | None = None
-        self._checks = Checks("failed", "failed", "failed", "loading")
+        self._checks = Checks("failed", "failed", "failed", "loading", Standing.ALONE)
         self._text = b""
         self._counted_ms: int | None = None
 
@@ -121,8 +125,11 @@ class Health:
                 self._looked_ms = self._now_ms()
         self._checks.running = "failed" if self._services.node.stopping else "ok"
         self._checks.sets = "ok" if self._services.node.sets.loaded.is_set() else "loading"
+        self._checks.keys = self._services.node.own.twins.standing
         checks = self._checks
-        ready = {checks.store, checks.disk, checks.running} == {"ok"}
+        ready = {checks.store, checks.disk, checks.running} == {
+            "ok"
+        } and checks.keys is not Standing.SILENT
         return answer(Ready(ready, checks), 200 if ready else 503)
 
     async def metrics(self, request: web.Request) -> web.Response:

@@ -83,6 +83,7 @@ def examine(data_dir: Path | None) -> list[Finding]:
     findings += standing.check_proxies(settings.trusted_proxies, addresses)
     if running.client is not None:
         with closing(running.client):
+            findings.append(standing.check_keys(running.keys))
             findings += _in_the_network(place, running.node, running.client)
     return findings
 
@@ -94,6 +95,8 @@ class _Running:
     finding: Finding
     node: Any = None
     client: Client | None = None
+    #: What `/readyz` says of its keys.
+    keys: str = "ok"
 
 
 def _ask(folder: Folder, serving: Serving | None) -> _Running:
@@ -115,13 +118,14 @@ def _ask(folder: Folder, serving: Serving | None) -> _Running:
         client.close()
         words = f"process {serving.pid} runs and does not answer: {error}"
         return _Running(fail("running", words, "see its log; if it stays so, start it anew"))
+    keys = ready["checks"]["keys"]
     if ready["ready"]:
-        return _Running(ok("running", f"it runs at {serving.url} and is ready"), node, client)
+        found = ok("running", f"it runs at {serving.url} and is ready")
+        return _Running(found, node, client, keys)
     bad = ", ".join(name for name, state in ready["checks"].items() if state != "ok")
     words = f"it runs at {serving.url} and is not ready, because of: {bad}"
-    return _Running(
-        fail("running", words, "see its log, and what is said here of it"), node, client
-    )
+    found = fail("running", words, "see its log, and what is said here of it")
+    return _Running(found, node, client, keys)
 
 
 def _alive(pid: int) -> bool:

@@ -11,22 +11,29 @@ import json
 import os
 import random
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from ratoon_node.errors import NodeError
+from ratoon_node.fanout import Committed, Fanout, Subscription
 from ratoon_node.ingest.gate import Gate
 from ratoon_node.ingest.scrub import damaged_operations
 from ratoon_node.ingest.submission import Origin, Way
-from ratoon_node.runtime import Clock
-from ratoon_node.store import read
+from ratoon_node.operate.twins import INSTANCE_BYTES, Run, Standing, Twins
+from ratoon_node.runtime import Clock, Spawn
+from ratoon_node.store import linked, read
 from ratoon_node.store.db import Db
+from ratoon_node.store.failing import Outage
+from ratoon_node.store.rows import What
 from ratoon_protocol import keys, kinds, phrase, record
 from ratoon_protocol.author import Author, Chain, Draft, capability_set, device_row, new_account
 from ratoon_protocol.errors import Code, ProtocolError, RatoonError
 from ratoon_protocol.keys import AgreementKey, SigningKey
 from ratoon_protocol.kinds import Capability, Lane
+from ratoon_protocol.limits import FUTURE_SKEW_MS_MAX
 from ratoon_protocol.record import Body, Record
 
 # What a node's key may do: serve, moderate for its operator, show a profile, erase its own.
@@ -44,6 +51,10 @@ SELF = Origin(Way.SELF)
 PUBLISHED_AT_ONCE_MAX = 64
 # What is told to somebody whose record shared a batch that was interrupted.
 RETRY_MS = 500
+# Pause before this node tries again to say what it could not.
+SAY_AGAIN_MS = 1000
+
+log = structlog.get_logger()
 
 
 class KeyFileError(RatoonError):
@@ -177,13 +188,24 @@ class OwnAccount:
         self.link_key = keys.link_seed
         #: Whether the clock can be believed; a node that is far off signs nothing.
         self.clock_sound: Callable[[], bool] = lambda: True
+        #: The latest time to sign with, as peers' clocks tell; None if none is known.
+        self.latest_ms: Callable[[], int | None] = lambda: None
         self._keys = keys
         self._gate = gate
         self._db = db
         self._clock = clock
         self._rng = rng
+        #: Whether another machine has the same key.
+        self.twins = Twins(rng.randbytes(INSTANCE_BYTES), clock.now_ms())
         self._author: Author | None = None
         self._description: Description | None = None
+        #: Set as long as it may sign: not before peers were asked how far its chain is.
+        self._told = asyncio.Event()
+        self._told.set()
+        #: Signed here and not yet told of by the journal.
+        self._signing: set[bytes] = set()
+        self._following = False
+        self._doubted = False
         self._turn = asyncio.Lock()
         self._wishes: list[_Wish] = []
 
@@ -199,6 +221,38 @@ class OwnAccount:
             await self._gate.submit([self._keys.genesis], SELF)
             await self._restore()
 
+    def follow(self, fanout: Fanout, spawn: Spawn) -> None:
+        """Watch for what somebody else signs with this node's key."""
+        self._following = True
+        spawn(self._follow(fanout.subscribe()), "own.follow")
+
+    def hold(self) -> None:
+        """Sign nothing until `go_on`: a peer may know a newer record of this node's key."""
+        self._told.clear()
+
+    async def go_on(self) -> None:
+        """What peers know is here: sign behind it, first what this node has to say of itself."""
+        self._author = None
+        self._told.set()
+        await self._say(self._described)
+
+    async def _described(self) -> None:
+        if self._description is not None:
+            await self.describe(self._description)
+
+    async def _say(self, saying: Callable[[], Awaitable[None]]) -> None:
+        """Say something, however long the store or the clock does not let this node."""
+        outage = Outage("node_says_nothing")
+        while True:
+            try:
+                await saying()
+            except (RatoonError, sqlite3.Error) as error:
+                outage.failed(error)
+                await self._clock.sleep_ms(SAY_AGAIN_MS)
+            else:
+                outage.over()
+                return
+
     async def say_again(self) -> None:
         """The store lost who this node is: say it again from the key file."""
         await self.start()
@@ -206,8 +260,14 @@ class OwnAccount:
             await self.describe(self._description)
 
     async def describe(self, description: Description) -> None:
-        """Say what the node is, if that is not what its record says already."""
+        """Say what the node is, if that is not what its record says already.
+
+        As long as peers are asked how far the chain is it is said later, unless there is no
+        record at all: without one there is no link to ask over.
+        """
         self._description = description
+        if self.twins.standing is Standing.SILENT:
+            return
 
         def said(db: sqlite3.Connection) -> Body:
             row = read.account(db, self.account)
@@ -217,10 +277,15 @@ class OwnAccount:
             assert current.payload is not None, "it is whole"
             return record.decode_payload(current.payload)
 
-        body = description.body()
+        body = self._body(description)
         before = await self._db.read(said)
-        if any(before.get(name) != value for name, value in body.items()):
-            await self.publish(kinds.NODE, body, target=b"")
+        differs = any(before.get(name) != value for name, value in body.items())
+        if differs and (not before or self._told.is_set()):
+            await self._publish(kinds.NODE, body, target=b"")
+
+    def _body(self, description: Description) -> Body:
+        run = self.twins.said
+        return description.body() | (run.body() if run is not None else {})
 
     async def _restore(self) -> None:
         """Chains go on where the store says they are."""
@@ -247,6 +312,15 @@ class OwnAccount:
 
         Those who ask while a commit is under way share the next one: each waits for the disk.
         """
+        await self._told.wait()
+        if self.twins.standing is Standing.SILENT:
+            raise NodeError(
+                Code.BUSY,
+                safe="Another machine runs with this node's keys, so this one signs nothing.",
+            )
+        return await self._publish(kind, body, target)
+
+    async def _publish(self, kind: int, body: Body, target: bytes | None) -> Record:
         if not self.clock_sound():
             raise NodeError(
                 Code.CLOCK, safe="This node's clock is wrong, so it signs nothing until it is set."
@@ -276,19 +350,25 @@ class OwnAccount:
                     wish.error = NodeError(Code.BUSY, detail="own record", retry_ms=RETRY_MS)
 
     async def _store_all(self, author: Author, wishes: Sequence[_Wish]) -> None:
-        before, now_ms = dict(author.chains), self._clock.now_ms()
+        before, now_ms = dict(author.chains), await self._signing_ms()
         for wish in wishes:
+            last = author.chains.get(kinds.kind_class(wish.kind).lane)
+            # Later than the last even if its time is bounded: of a slot the latest value counts.
+            at_ms = max(now_ms, last.created_ms + 1) if last else now_ms
             try:
                 wish.signed = author.sign(
-                    wish.kind, wish.body, now_ms, self._rng.randbytes(16), wish.target
+                    wish.kind, wish.body, at_ms, self._rng.randbytes(16), wish.target
                 )
             except RatoonError as error:
                 wish.error = error
         signed = [(wish, wish.signed) for wish in wishes if wish.signed is not None]
+        if self._following:
+            self._signing.update(found.id for _, found in signed)
         try:
             outcomes = await self._gate.submit([found.encode() for _, found in signed], SELF)
         except NodeError as error:  # nothing was taken in: the chains are where they were
             author.chains = before
+            self._signing.difference_update(found.id for _, found in signed)
             for wish, _ in signed:
                 wish.error = error
             return
@@ -301,9 +381,81 @@ class OwnAccount:
                 )
                 wish.stored = True
             else:
+                self._signing.discard(found.id)
                 words = f"own {kinds.name(wish.kind)}: {outcome.detail}"
                 wish.error = NodeError(outcome.code, detail=words)
+
+    async def _signing_ms(self) -> int:
+        """The time to sign with: this machine's, as far as others or what is stored bear it out.
+
+        What is dated too late nobody takes, and all of the chain after it: so it is rather dated
+        too early (R-75).
+        """
+        now_ms, latest_ms = self._clock.now_ms(), self.latest_ms()
+        if latest_ms is None:
+            newest_ms = await self._db.read(lambda db: linked.newest_of_others(db, self.account))
+            born_ms = record.decode_record(self._keys.genesis).header.created_ms
+            latest_ms = max(newest_ms, born_ms) + FUTURE_SKEW_MS_MAX
+        if now_ms > latest_ms and not self._doubted:
+            self._doubted = True  # said once: who is alone for long is in no danger
+            log.warning("clock_not_borne_out", ahead_ms=now_ms - latest_ms)
+        return min(now_ms, latest_ms)
 
     async def host(self, account: bytes, hosting: bool = True) -> Record:
         """Say that this node is (or no longer is) a home of `account`."""
         return await self.publish(kinds.HOSTING, {"state": int(hosting)}, target=account)
+
+    # --- others with the same key (R-36) -------------------------------------------------
+
+    async def suspect(self) -> None:
+        """A peer keeps a link of this node that this one did not make: ask whose it is."""
+        if self.twins.hint():
+            await self._say(self._say_run)
+
+    async def _say_run(self) -> None:
+        """Name this run in the node record, behind what the store has of the chain by now."""
+        await self._told.wait()
+        if self._description is not None:
+            await self._publish(kinds.NODE, self._body(self._description), target=b"")
+
+    async def _follow(self, changes: Subscription) -> None:
+        outage = Outage("own_records_not_read")
+        while True:
+            commit = await changes.next()
+            before = self.twins.standing
+            try:
+                answer = await self._heed(commit)
+            except (RatoonError, sqlite3.Error) as error:
+                outage.failed(error)
+                continue
+            outage.over()
+            if self.twins.standing is not before:
+                signing = self.twins.standing is not Standing.SILENT
+                log.error("another_machine_has_the_key", signing=signing)
+            if answer:  # also before it falls silent: the other one has to know
+                await self._say(self._say_run)
+
+    async def _heed(self, commit: Committed | None) -> bool:
+        """Look for what this run did not sign; whether something is to be said to its signer."""
+        if commit is None:  # it may have been among what was missed
+            self._author = None
+            return False
+        found = {
+            change.id: change.what
+            for change in commit.changes
+            if change.account == self.account and change.what in (What.ADDED, What.BYTES)
+        }
+        others = {id_: what for id_, what in found.items() if id_ not in self._signing}
+        self._signing.difference_update(found)
+        answer = False
+        rows = await self._db.read(lambda db: read.by_ids(db, list(others))) if others else {}
+        for id_, row in rows.items():
+            if record.decode_header(row.header).key != self.device.public:
+                continue
+            if others[id_] is What.ADDED:
+                self._author = None  # the chain goes on behind it
+                answer |= self.twins.hint()
+            if row.kind == kinds.NODE and row.payload is not None:
+                run = Run.of(record.decode_payload(row.payload))
+                answer |= run is not None and self.twins.hear(run)
+        return answer

@@ -17,7 +17,8 @@ from ratoon_node.telemetry import Metrics
 SKEW_REPORTED_MS = 120_000
 # Off by more, a node does not sign.
 SKEW_SIGNING_MS_MAX = 600_000
-# One peer may be the one that is wrong: so many must agree before signing stops.
+# One peer may be the one that is wrong: so many must agree before signing stops. With fewer a node
+# signs on, but not far ahead of what it knows: chains cannot go back to an earlier time (R-34).
 WITNESSES_MIN = 2
 # Peers whose clocks are remembered.
 WITNESSES_MAX = 256
@@ -52,6 +53,15 @@ class Clocks:
         """Whether this node may sign with its clock."""
         few = len(self._days) < WITNESSES_MIN
         return few or abs(self.skew_ms()) <= SKEW_SIGNING_MS_MAX
+
+    def latest_ms(self) -> int | None:
+        """The latest time to sign with as far as peers can tell; None if none was heard.
+
+        One that is wrong or lies cannot stop this node: at worst it dates its records too early.
+        """
+        if not self._days:
+            return None
+        return self._clock.now_ms() + self.skew_ms() + SKEW_SIGNING_MS_MAX
 
     def report(self) -> None:
         """Say so if the clock is off."""

@@ -19,6 +19,9 @@ FAULTS_MAX = 32
 # The first pause after a link ended for the peer's fault, then doubling.
 PAUSE_MS = 60_000
 PAUSE_MS_MAX = 86_400_000
+# The same after a peer has let go of a link for one that this node did not make.
+YIELD_MS = 5000
+YIELD_MS_MAX = 3_600_000
 # Nodes whose pauses are remembered; a node account costs a signature, so the oldest give way.
 PAUSED_MAX = 4096
 # Time to work on reconciliation messages of one peer out of every ten seconds.
@@ -38,8 +41,12 @@ _MINUTE_MS = 60_000
 class Conduct:
     """Nodes that misbehaved, and until when nobody links with them."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(
+        self, clock: Clock, pause_ms: int = PAUSE_MS, pause_ms_max: int = PAUSE_MS_MAX
+    ) -> None:
         self._clock = clock
+        self._pause_ms = pause_ms
+        self._pause_ms_max = pause_ms_max
         self._pauses: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
 
     def paused(self, node: bytes) -> bool:
@@ -51,8 +58,8 @@ class Conduct:
         """A link ended for the node's fault: each time it waits twice as long."""
         now_ms = self._clock.monotonic_ms()
         until_ms, last_ms = self._pauses.pop(node, (0, 0))
-        calm = now_ms - until_ms > PAUSE_MS_MAX
-        pause_ms = PAUSE_MS if calm or not last_ms else min(2 * last_ms, PAUSE_MS_MAX)
+        calm = now_ms - until_ms > self._pause_ms_max
+        pause_ms = self._pause_ms if calm or not last_ms else min(2 * last_ms, self._pause_ms_max)
         self._pauses[node] = (now_ms + pause_ms, pause_ms)
         if len(self._pauses) > PAUSED_MAX:
             self._pauses.popitem(last=False)

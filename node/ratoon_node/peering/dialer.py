@@ -128,7 +128,7 @@ class Dialer:
     def _dial_node(self, node: bytes) -> None:
         """Dial a node unless there is a link to it, or it has to wait."""
         linked = node in self._hub.neighbours or node in self._nodes
-        if node != self._own and not linked and not self._hub.shuns(node):
+        if node != self._own and not linked and not self._hub.waits(node):
             address = self._due(self._addresses(node))
             if address is not None:
                 self._begin(address, node)

@@ -320,19 +320,30 @@ class Exchange:
             await self._answer_to(lambda: self.link.session.find(by, name), 0, promised=False)
         await self.settled()
 
-    async def _answer_to(self, ask: Callable[[], int], ids: int, promised: bool) -> None:
+    async def newest(self, account: bytes, key: bytes, lane: int, from_seq: int) -> bool:
+        """Ask for the newest header of a chain from a seq on; True once what the peer has of it
+        was taken in.
+        """
+        chain = (account, key, int(lane), from_seq, (), 1)
+        async with self._gets:
+            asked = await self._answer_to(lambda: self.link.session.chain(*chain), 1, False)
+        await self.settled()
+        return asked and self.link.open
+
+    async def _answer_to(self, ask: Callable[[], int], ids: int, promised: bool) -> bool:
         """Ask, and wait for the answer; a peer that owes too many of them is asked no more.
 
-        Readers give up waiting, and what they asked for stays owed.
+        Readers give up waiting, and what they asked for stays owed. False if it was not asked.
         """
         credit = self.link.session.credit
         if not self.link.open or not credit.requests or credit.wanted < ids:
-            return
+            return False
         number = ask()
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._requests[number] = _Asked(done, promised)
         self.link.flush()
         await done
+        return True
 
     def _note_lost(self, ids: Sequence[bytes]) -> None:
         """The peer advertised these and could not deliver them."""

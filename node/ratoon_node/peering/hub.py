@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import structlog
 
 from ratoon_node.errors import NodeError
-from ratoon_node.fanout import Committed, Fanout, Subscription
+from ratoon_node.fanout import Fanout
 from ratoon_node.ingest.gate import Gate
 from ratoon_node.ingest.ledger import Ledger
 from ratoon_node.ingest.retention import horizon_ms
@@ -25,14 +24,16 @@ from ratoon_node.operate.own import OwnAccount, is_whole
 from ratoon_node.peering.catchup import CatchUp
 from ratoon_node.peering.challenges import Challenges
 from ratoon_node.peering.clocks import Clocks
-from ratoon_node.peering.conduct import Conduct, Deferred, room_for
+from ratoon_node.peering.conduct import YIELD_MS, YIELD_MS_MAX, Conduct, Deferred, room_for
 from ratoon_node.peering.entry import may_serve
 from ratoon_node.peering.errands import Errands
 from ratoon_node.peering.exchange import Exchange
 from ratoon_node.peering.gossip import Gossip
+from ratoon_node.peering.heads import Heads
 from ratoon_node.peering.hidden import Hidden
 from ratoon_node.peering.link import Link
 from ratoon_node.peering.neighbour import Neighbour
+from ratoon_node.peering.news import News
 from ratoon_node.peering.receipts import Receipts
 from ratoon_node.peering.replies import Replies
 from ratoon_node.peering.roster import Roster
@@ -44,9 +45,7 @@ from ratoon_node.policy.verdict import Verdict
 from ratoon_node.runtime import Clock, Spawn, timeout_ms
 from ratoon_node.store import read
 from ratoon_node.store.db import Db
-from ratoon_node.store.rows import What
 from ratoon_node.telemetry import Metrics
-from ratoon_protocol import kinds
 from ratoon_protocol.errors import Code
 from ratoon_protocol.events import Answered, Closed, Event, Pushed, Ready
 from ratoon_protocol.frames import (
@@ -64,6 +63,7 @@ from ratoon_protocol.frames import (
 )
 from ratoon_protocol.introduction import Introduced, Own, Side
 from ratoon_protocol.kinds import Scope
+from ratoon_protocol.limits import HANDSHAKE_MS_MAX
 from ratoon_protocol.session import PeerSession
 
 # How often equal sets are made sure of, while a link stays up.
@@ -105,6 +105,7 @@ class Hub:
         roster: Roster,
         sets: Sets,
         receipts: Receipts,
+        heads: Heads,
         fanout: Fanout,
         transport: Transport,
         clock: Clock,
@@ -121,7 +122,7 @@ class Hub:
         self._roster = roster
         self._sets = sets
         self._receipts = receipts
-        receipts.ask = self.offer
+        self._heads = heads
         self._fanout = fanout
         self._transport = transport
         self._clock = clock
@@ -130,11 +131,13 @@ class Hub:
         self._metrics = metrics
         self._limits = limits
         self._links = 0
+        self._running: set[Link] = set()
         self._open: dict[Link, Neighbour] = {}  # also those that another link has replaced
         self._met: dict[Link, asyncio.Future[bytes]] = {}
         self.clocks = Clocks(clock, metrics)
-        own.clock_sound = self.clocks.sound
+        own.clock_sound, own.latest_ms = self.clocks.sound, self.clocks.latest_ms
         self._conduct = Conduct(clock)
+        self._yielded = Conduct(clock, YIELD_MS, YIELD_MS_MAX)
         self._deferred = Deferred(clock)
         self.serve = Serve(own.account, own.network, db, lambda: gate.policy, clock)
         self._replies = Replies(own.account, db, sets, self.serve, clock)
@@ -145,10 +148,12 @@ class Hub:
         self._gossip = Gossip(
             own.account, self.neighbours, sets, db, roster, self.serve, clock, limits.push_links
         )
+        self._news = News(own, self.neighbours, db, gate, sets, self.serve, self._gossip, spawn)
+        receipts.ask = self._news.offer
 
     def start(self) -> None:
         """Tell what is new, and keep asking for wanted bytes."""
-        self._spawn(self._follow(self._fanout.subscribe()), "hub.gossip")
+        self._news.start(self._fanout)
         self._spawn(self._gossip.keep_offering(), "hub.offers")
         self._spawn(self._wants.keep_asking(), "hub.wanted")
         self._spawn(self._hidden.keep_telling(), "hub.hidden")
@@ -185,6 +190,12 @@ class Hub:
         """
         last = self.neighbours.get(node)
         return self._conduct.paused(node) or (last is not None and last.link.over and last.guilty)
+
+    def waits(self, node: bytes) -> bool:
+        """Whether a node is not to be dialled now: it is shunned, or has another link of somebody
+        with this node's key, and both would go on taking it from each other.
+        """
+        return self.shuns(node) or self._yielded.paused(node)
 
     async def meet(self, address: str) -> bytes:
         """Dial an address; the account of the node there once a link to it is open.
@@ -229,6 +240,7 @@ class Hub:
         try:
             session = await self._session(side, expected)
             link = Link(session, wire, self._clock, address, self._limits.queue_bytes_max)
+            self._running.add(link)
             if met is not None:
                 self._met[link] = met
             await link.run(self._handle, self._spawn)
@@ -307,13 +319,16 @@ class Hub:
         )
 
     def _prefer(self, link: Link, account: bytes) -> bool:
-        """One link a pair: of two that crossed, both sides keep the one of the lower account."""
+        """One link a pair, the newer one: but of two that crossed, because both sides dialled at
+        once, both keep the one of the lower account.
+        """
         other = self.neighbours.get(account)
         if other is None or other.link.over:
             return True
         old, new = other.link.session.side, link.session.side
         dialer = self._own.account if new is Side.DIALER else account
-        if old is not new and dialer != min(self._own.account, account):
+        crossed = self._clock.monotonic_ms() - other.opened_ms <= HANDSHAKE_MS_MAX
+        if crossed and old is not new and dialer != min(self._own.account, account):
             return False
         other.link.close(Code.REPLACED)
         return True
@@ -338,6 +353,7 @@ class Hub:
             (self._replies.keep_answering(neighbour), "hub.answer"),
             (self._keep_equal(neighbour), "hub.keep_equal"),
             (self._challenges.keep_asking(neighbour), "hub.challenge"),
+            (self._heads.ask(neighbour), "hub.heads"),
         ):
             neighbour.start(work, name, self._spawn)
         if link.admitted != self._gate.admission.nodes:  # it changed while they shook hands
@@ -356,9 +372,10 @@ class Hub:
         )
         own_ms = horizon_ms(self._limits.horizon_days, self._clock.now_ms())
         catchup.since_ms = max(event.hello.horizon_ms, own_ms)
-        return Neighbour(link, exchange, catchup)
+        return Neighbour(link, exchange, catchup, self._clock.monotonic_ms())
 
     def _forget(self, link: Link) -> None:
+        self._running.discard(link)
         met = self._met.pop(link, None)
         replaced = link.closed is not None and link.closed.code is Code.REPLACED
         if met is not None and replaced and link.session.peer is not None and not met.done():
@@ -373,7 +390,18 @@ class Hub:
         self._metrics.links.labels(link.session.side.name.lower()).dec()
         if neighbour.guilty:
             self._conduct.pause(peer)
+        elif self._taken_over(link):
+            self._yielded.pause(peer)
+            self._spawn(self._own.suspect(), "hub.suspect")
         self._spawn(self._score(peer, exchange), "hub.score")
+
+    def _taken_over(self, link: Link) -> bool:
+        """Whether the peer let go of an open link for one that is none of this node's."""
+        closed = link.closed
+        if closed is None or closed.code is not Code.REPLACED or not closed.by_peer:
+            return False
+        others = [other.session.peer for other in self._running if not other.over]
+        return all(found is not None and found.account != link.peer for found in others)
 
     async def _score(self, peer: bytes, exchange: Exchange) -> None:
         try:
@@ -437,64 +465,3 @@ class Hub:
             pause_ms = min(2 * pause_ms, COMPARE_MS_MAX) if found.fruitless else COMPARE_MS
             await self._clock.sleep_ms(COMPARE_MS_MIN)
             await neighbour.pause(pause_ms)
-
-    # --- telling -------------------------------------------------------------------------
-
-    def offer(self, ids: Sequence[bytes]) -> None:
-        """Offer records to every peer: each says what it holds, and fetches what it lacks."""
-        self._spawn(self._offer(ids), "hub.offer")
-
-    async def _offer(self, ids: Sequence[bytes]) -> None:
-        public = list(await self._db.read(lambda db: self.serve.truths(db, ids)))
-        for neighbour in self.neighbours.values():
-            if public and neighbour.link.session.can_send:
-                neighbour.link.session.have(public)
-                neighbour.link.flush()
-
-    async def _follow(self, changes: Subscription) -> None:
-        while True:
-            commit = await changes.next()
-            try:
-                await self._tell(commit)
-            except Exception as error:  # whatever it was: comparing brings what was not told
-                bug = not isinstance(error, sqlite3.Error)
-                log.error("gossip_fails", error=repr(error), exc_info=bug)
-                self._all_behind()
-
-    async def _tell(self, commit: Committed | None) -> None:
-        if commit is None:
-            self._all_behind()
-            if self._sets.nodes != set(self._gate.admission.nodes):  # that was among it
-                await self._admission_changed()
-            return
-        own = self._own.account
-        if any(one.what is What.NODES and one.account == own for one in commit.changes):
-            await self._admission_changed()
-        for change in commit.changes:
-            if change.kind == kinds.IDENTITY and change.account in self.neighbours:
-                await self._check_key(self.neighbours[change.account])
-        await self._gossip.tell(commit)
-
-    def _all_behind(self) -> None:
-        for neighbour in self.neighbours.values():
-            neighbour.link.behind.set()
-
-    async def _admission_changed(self) -> None:
-        """Other nodes are let in now; links to those that are not any more end."""
-        admission = self._gate.admission
-        await self._sets.admit(admission.nodes)
-        for node, neighbour in list(self.neighbours.items()):
-            link = neighbour.link
-            if not admission.admits(node):
-                link.close(Code.BLOCKED)
-                continue
-            link.session.admit(admission.nodes)
-            neighbour.compare_anew()
-            link.flush()
-
-    async def _check_key(self, neighbour: Neighbour) -> None:
-        """A peer's identity is another one now: the key on the link may be revoked."""
-        event = neighbour.link.session.peer
-        assert event is not None, "an open link knows its peer"
-        if not await self._db.read(partial(may_serve, event=event, network=self._own.network)):
-            neighbour.link.close(Code.REVOKED)

@@ -27,8 +27,10 @@ log = structlog.get_logger()
 class Neighbour:
     """One link that is open: its traffic, its comparisons, and the tasks that serve it."""
 
-    def __init__(self, link: Link, exchange: Exchange, catchup: CatchUp) -> None:
+    def __init__(self, link: Link, exchange: Exchange, catchup: CatchUp, opened_ms: int) -> None:
         self.link = link
+        #: When the link opened, by the monotonic clock.
+        self.opened_ms = opened_ms
         self.exchange = exchange
         self.catchup = catchup
         self.way = Way(link.session.side)

@@ -53,3 +53,13 @@ def claimed(db: sqlite3.Connection, node: bytes, chance: float) -> Held | None:
             ).fetchone()
             return Held(*row) if row is not None and row[1] is not None else None
     return None
+
+
+def newest_of_others(db: sqlite3.Connection, own: bytes) -> int:
+    """The newest `created_ms` among the records that came last and are not by `own`; 0 for none."""
+    found = db.execute(
+        "SELECT max(created_ms) FROM (SELECT created_ms, account FROM record ORDER BY n DESC"
+        " LIMIT 256) WHERE account IS NOT (SELECT n FROM account WHERE id = ?)",
+        (own,),
+    ).fetchone()
+    return found[0] or 0

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from ratoon_node.api.health import LOOK_MS
 from ratoon_node.api.route import Route
+from ratoon_node.operate.twins import Standing
 from ratoon_protocol.kinds import Scope
 from tests.node.api.site import TOKEN, Site, site
 
@@ -36,7 +37,7 @@ def movable_monotonic(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_node_that_serves_says_so(tmp_path: Path) -> None:
     async with site(tmp_path) as place:
         assert await place.get("/livez") == (200, {"ok": True})
-        checks = {"store": "ok", "disk": "ok", "running": "ok", "sets": "ok"}
+        checks = {"store": "ok", "disk": "ok", "running": "ok", "sets": "ok", "keys": "ok"}
         assert await ready(place) == (200, {"ready": True, "checks": checks})
 
 
@@ -54,6 +55,16 @@ async def test_people_are_served_while_the_sets_are_read(tmp_path: Path) -> None
         place.node.sets.loaded.set()
         await waiting
         assert (await place.get("/v1/replication"))[0] == 200
+
+
+async def test_it_says_that_another_machine_has_its_keys(tmp_path: Path) -> None:
+    async with site(tmp_path) as place:
+        place.node.own.twins.standing = Standing.SHARED
+        status, body = await ready(place)
+        assert (status, body["ready"], body["checks"]["keys"]) == (200, True, "shared")
+        place.node.own.twins.standing = Standing.SILENT
+        status, body = await ready(place)
+        assert (status, body["ready"], body["checks"]["keys"]) == (503, False, "silent")
 
 
 async def test_it_says_what_is_not_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

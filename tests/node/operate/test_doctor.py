@@ -245,6 +245,15 @@ def test_clocks(skew_s: float, links: int, state: State) -> None:
     assert standing.check_clock(skew_s, links).state is state
 
 
+@pytest.mark.parametrize(
+    ("keys", "state"), [("ok", State.OK), ("shared", State.FAIL), ("silent", State.FAIL)]
+)
+def test_two_machines_with_one_key_are_to_be_put_right(keys: str, state: State) -> None:
+    found = standing.check_keys(keys)
+    assert found.state is state
+    assert bool(found.do) is (state is State.FAIL)
+
+
 def peer(node: str, provider: str | None, added: bool = True) -> dict[str, object]:
     return {"node": node, "provider": provider, "added": added, "address": f"https://{node}"}
 

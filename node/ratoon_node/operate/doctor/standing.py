@@ -30,6 +30,19 @@ def check_clock(skew_s: float, links: int) -> Finding:
     return ok("clock", "the clock agrees with those of other nodes")
 
 
+def check_keys(standing: str) -> Finding:
+    """Whether this machine alone has the node's keys, as `/readyz` says."""
+    if standing == "ok":
+        return ok("keys in use", "no other machine was seen with the keys of this node")
+    words = "another machine runs with the keys of this node"
+    if standing == "silent":
+        words += " and started before this one, which signs nothing any more"
+    else:
+        words += "; it started later and signs nothing, but takes links and people"
+    do = "stop one of the two for good, then start the other one again: `ratoon run`"
+    return fail("keys in use", words, do)
+
+
 def check_peers(
     provider: str, peers: Sequence[Mapping[str, Any]], links: Collection[str]
 ) -> list[Finding]:
