@@ -15,6 +15,7 @@ from ratoon_node.peering.neighbour import Neighbour
 from ratoon_node.runtime import Clock, Spawn
 from ratoon_node.store import read
 from ratoon_node.store.db import Db
+from ratoon_node.store.rows import Bytes
 
 # How often bytes that are due are asked of every peer.
 WANTED_ROUND_MS = 5000
@@ -42,13 +43,17 @@ class Wants:
         self._spawn = spawn
         #: Peers that have not answered the last round yet: they are passed over in the next.
         self._asking: dict[Neighbour, asyncio.Task[None]] = {}
+        #: What those are asked for once they have answered: nobody else may have it.
+        self._missed: dict[Neighbour, dict[bytes, None]] = {}
 
     async def keep_asking(self) -> None:
         """One round after the other; each that fails doubles the wait of its records."""
         while True:
             await self._clock.sleep_ms(WANTED_ROUND_MS)
+            there = list(self._neighbours.values())
             self._asking = {one: task for one, task in self._asking.items() if not task.done()}
-            free = [one for one in self._neighbours.values() if one not in self._asking]
+            self._missed = {one: ids for one, ids in self._missed.items() if one in there}
+            free = [one for one in there if one not in self._asking]
             if not free:
                 continue
             try:
@@ -65,10 +70,27 @@ class Wants:
                 limit=WANTED_ROUND_RECORDS_MAX,
             )
         )
-        if not due:
-            return
-        await self._ledger.asked([number for number, _ in due])
+        if due:
+            await self._ledger.asked([number for number, _ in due])
+        ids = dict.fromkeys(id_ for _, id_ in due)
+        for neighbour in self._asking:
+            if ids:
+                self._miss(neighbour, ids)
         for neighbour in free:
-            ids = neighbour.exchange.not_refused([id_ for _, id_ in due])
-            if ids and neighbour.link.open:
-                self._asking[neighbour] = neighbour.exchange.start_fetch(ids)
+            chosen = neighbour.exchange.not_refused(list(ids | await self._still(neighbour)))
+            if chosen and neighbour.link.open:
+                self._asking[neighbour] = neighbour.exchange.start_fetch(chosen)
+
+    def _miss(self, neighbour: Neighbour, ids: dict[bytes, None]) -> None:
+        """Ask for these too, later; bounded, and the newest first: the rest waits for an hour."""
+        missed = self._missed.get(neighbour, {}) | ids
+        self._missed[neighbour] = dict.fromkeys(list(missed)[-WANTED_ROUND_RECORDS_MAX:])
+
+    async def _still(self, neighbour: Neighbour) -> dict[bytes, None]:
+        """What a peer was not asked for because it was busy, as far as nobody else had it."""
+        missed = list(self._missed.get(neighbour, ()))
+        if not missed:
+            return {}
+        rows = await self._db.read(lambda db: read.by_ids(db, missed))
+        del self._missed[neighbour]
+        return {id_: None for id_, row in rows.items() if row.bytes_state is Bytes.WANTED}
