@@ -157,20 +157,17 @@ class Purse:
         if node is None:
             return
         for book in (self._used, self._spent):
-            before = book.get(node, Usage())
-            book[node] = Usage(
-                before.new_accounts + cost.new_accounts, before.headers + cost.headers
-            )
+            book[node] = book.get(node, Usage()).plus(cost)
 
     def finish(self) -> None:
         """Write down what this transaction spent."""
         for node, cost in self._spent.items():
-            self._tx.spend(node, self._day, cost.new_accounts, cost.headers)
+            self._tx.spend(node, self._day, *cost)
 
     def _usage(self, node: bytes) -> Usage:
         if node not in self._used:
             found = self._tx.db.execute(
-                "SELECT accounts, headers FROM budget WHERE node = ? AND day = ?",
+                "SELECT accounts, headers, size FROM budget WHERE node = ? AND day = ?",
                 (node, self._day),
             ).fetchone()
             self._used[node] = Usage(*found) if found else Usage()

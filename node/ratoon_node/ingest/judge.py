@@ -6,7 +6,7 @@ in its batch. The order is invariant 1; an id is looked up before all else.
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Collection, Sequence, Set
 from dataclasses import dataclass
 
 from ratoon_node.ingest import caps
@@ -26,9 +26,10 @@ from ratoon_node.store.rows import Bytes, Flag, Row, What
 from ratoon_node.store.write import Tx, in_set
 from ratoon_protocol import kinds
 from ratoon_protocol.errors import Code, ProtocolError, RecordError
+from ratoon_protocol.keys import SIGNATURE_BYTES
 from ratoon_protocol.kinds import Lane, Scope
 from ratoon_protocol.limits import DELETES_PER_KEY_HOUR_MAX
-from ratoon_protocol.record import Header
+from ratoon_protocol.record import Header, Record
 from ratoon_protocol.status import Status, authority_status
 
 
@@ -110,7 +111,7 @@ class Judge:
                     found[item.record.id] = known
                     continue
                 self._check_carried(item.record.header, nodes, item.origin)
-                self._check_purse(nodes, account, item.origin, len(fresh))
+                self._check_purse(nodes, item, fresh.values())
             except RecordError as error:
                 found[item.record.id] = error
             else:
@@ -121,7 +122,7 @@ class Judge:
             for id_, item in fresh.items():
                 if isinstance(found[id_], Outcome):
                     self._here.add(id_)
-                    self._charge(nodes, account, item.origin, new)
+                    self._charge(nodes, item, new)
                     new = False
         return [found[item.record.id] for item in items]
 
@@ -207,18 +208,22 @@ class Judge:
         return (*nodes, account)
 
     def _check_purse(
-        self, nodes: tuple[bytes, ...], account: bytes, origin: Origin, others: int
+        self, nodes: tuple[bytes, ...], item: Candidate, others: Collection[Candidate]
     ) -> None:
         """Whether somebody can pay for one more operation beside `others` that come with it."""
-        payers = self._payers(nodes, account, origin)
+        account = item.record.header.account
+        payers = self._payers(nodes, account, item.origin)
         if payers:
             known = self._accounts.find(self._tx.db, account) is not None
-            self._purse.check(payers, Usage(0 if known else 1, 1 + others))
+            size = sum(_size(one.record) for one in (item, *others))
+            self._purse.check(payers, Usage(0 if known else 1, 1 + len(others), size))
 
-    def _charge(self, nodes: tuple[bytes, ...], account: bytes, origin: Origin, new: bool) -> None:
-        payers = self._payers(nodes, account, origin)
+    def _charge(self, nodes: tuple[bytes, ...], item: Candidate, new: bool) -> None:
+        self._pay(nodes, item, Usage(int(new), 1, _size(item.record)))
+
+    def _pay(self, nodes: tuple[bytes, ...], item: Candidate, cost: Usage) -> None:
+        payers = self._payers(nodes, item.record.header.account, item.origin)
         if payers:
-            cost = Usage(int(new), 1)
             self._purse.pay(self._purse.check(payers, cost), cost)
 
     # --- storing -------------------------------------------------------------------------
@@ -243,7 +248,7 @@ class Judge:
             and index.deleted(self._tx.db, found.id, view.n)
         ):
             flags |= Flag.DELETED
-        self._charge(nodes, view.id, item.origin, new=False)
+        self._charge(nodes, item, new=False)
         decision = self._rulings.judge(item, view, nodes, self._place.node, self._place.now_ms)
         bytes_state = self._bytes_state(item, view, flags, decision)
         stored = self._shelf.put(view, found, item.body, flags, decision, bytes_state, tips)
@@ -312,6 +317,8 @@ class Judge:
         decision = self._rulings.judge(item, view, nodes, self._place.node, self._place.now_ms)
         bytes_state = self._bytes_state(item, view, stored.flags, decision)
         payload = item.record.payload if bytes_state is Bytes.HERE else None
+        if payload is not None:  # the header was paid for when it came
+            self._pay(nodes, item, Usage(size=len(payload)))
         stored = self._tx.set_standing(
             stored, stored.flags, int(decision.verdict), bytes_state, payload
         )
@@ -323,6 +330,11 @@ class Judge:
         if item.body is not None and bytes_state is Bytes.HERE:
             Standing(self._tx, view.id, self._place.now_ms).act(stored, item.body)
         return Outcome(stored.id, code_of(stored))
+
+
+def _size(found: Record) -> int:
+    """Bytes that keeping a record takes, without what indexes add."""
+    return len(found.header_bytes) + SIGNATURE_BYTES + len(found.payload or b"")
 
 
 def _was_allowed(view: AccountView, header: Header) -> bool:

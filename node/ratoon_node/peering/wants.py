@@ -77,7 +77,8 @@ class Wants:
             if ids:
                 self._miss(neighbour, ids)
         for neighbour in free:
-            chosen = neighbour.exchange.not_refused(list(ids | await self._still(neighbour)))
+            missing = list(ids | await self._still(neighbour))
+            chosen = neighbour.exchange.wants(neighbour.exchange.not_refused(missing))
             if chosen and neighbour.link.open:
                 self._asking[neighbour] = neighbour.exchange.start_fetch(chosen)
 

@@ -1,7 +1,7 @@
 """Which nodes are let in, and what those may bring that the operator did not add himself (R-60).
 
-Everybody can run a node, so a node that nobody here knows brings a bounded number of new accounts
-and headers a day. Nodes that the operator added have no such bound.
+Everybody can run a node, so a node that nobody here knows brings a bounded number of new accounts,
+headers and bytes a day. Nodes that the operator added have no such bound.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ NODES_ADMITTED_MAX = 4096
 # What an unknown node may bring a day: a small community's first day, not a flood.
 NEW_ACCOUNTS_PER_DAY = 500
 HEADERS_PER_DAY = 50_000  # a hundred records for each of those accounts
+# Twice what so many posts of a usual length take. Texts of the largest size would be six times as
+# much: some 400 MB a day, and more than twice that on disk with what indexes keep of them.
+BYTES_PER_DAY = 64 * 1024 * 1024
 
 
 class NodeClass(IntEnum):
@@ -33,10 +36,17 @@ class NodeClass(IntEnum):
 
 
 class Usage(NamedTuple):
-    """What one node brought, or would bring: accounts not seen before, and headers."""
+    """What one node brought, or would bring: accounts not seen before, headers, and bytes of
+    headers, signatures and payloads.
+    """
 
     new_accounts: int = 0
     headers: int = 0
+    size: int = 0
+
+    def plus(self, other: Usage) -> Usage:
+        """Both together."""
+        return Usage(*map(sum, zip(self, other, strict=True)))
 
 
 class Budgets(NamedTuple):
@@ -44,7 +54,16 @@ class Budgets(NamedTuple):
 
     new_accounts_per_day: int = NEW_ACCOUNTS_PER_DAY
     headers_per_day: int = HEADERS_PER_DAY
+    bytes_per_day: int = BYTES_PER_DAY
     vouching: bool = True
+
+    def allow(self, used: Usage) -> bool:
+        """Whether a node may have brought so much in one day."""
+        return (
+            used.new_accounts <= self.new_accounts_per_day
+            and used.headers <= self.headers_per_day
+            and used.size <= self.bytes_per_day
+        )
 
 
 class Charge(NamedTuple):
@@ -125,11 +144,7 @@ class Admission:
         if any(self._classes[node] is NodeClass.ADDED for node in hosts):
             return Charge(None)
         for node in hosts:
-            before = used.get(node, Usage())
-            if (
-                before.new_accounts + cost.new_accounts <= budgets.new_accounts_per_day
-                and before.headers + cost.headers <= budgets.headers_per_day
-            ):
+            if budgets.allow(used.get(node, Usage()).plus(cost)):
                 return Charge(None, node)
         return Charge(Code.RATE)
 
@@ -152,6 +167,7 @@ def parse_admission(section: Section) -> Budgets:
     budgets = Budgets(
         section.take("new_accounts_per_day", document.count, default.new_accounts_per_day),
         section.take("headers_per_day", document.count, default.headers_per_day),
+        section.take("bytes_per_day", document.count, default.bytes_per_day),
         section.take("vouching", document.flag, default.vouching),
     )
     section.finish()

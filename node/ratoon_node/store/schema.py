@@ -328,8 +328,13 @@ ALTER TABLE decision ADD COLUMN labels TEXT NOT NULL DEFAULT '';  -- words with 
 ALTER TABLE decision ADD COLUMN drop_media INTEGER NOT NULL DEFAULT 0;
 """
 
+# Bytes count too: of the largest texts a day's headers were 400 MB.
+_BUDGETS = """
+ALTER TABLE budget ADD COLUMN size INTEGER NOT NULL DEFAULT 0;
+"""
+
 #: Append only: a database remembers how many of these it has run.
-MIGRATIONS: tuple[str, ...] = (_TABLES, _DERIVED, _PEOPLE, _NAMES, _NEWEST, _MARKS)
+MIGRATIONS: tuple[str, ...] = (_TABLES, _DERIVED, _PEOPLE, _NAMES, _NEWEST, _MARKS, _BUDGETS)
 
 
 def version(db: sqlite3.Connection) -> int:

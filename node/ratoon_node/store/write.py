@@ -291,13 +291,13 @@ class Tx:
             (account, size, day),
         )
 
-    def spend(self, node: bytes, day: int, accounts: int, headers: int) -> None:
+    def spend(self, node: bytes, day: int, accounts: int, headers: int, size: int) -> None:
         """Charge a node's budget of one day."""
         self.db.execute(
-            "INSERT INTO budget (node, day, accounts, headers) VALUES (?, ?, ?, ?)"
-            " ON CONFLICT (node, day) DO UPDATE SET"
-            " accounts = accounts + excluded.accounts, headers = headers + excluded.headers",
-            (node, day, accounts, headers),
+            "INSERT INTO budget (node, day, accounts, headers, size) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (node, day) DO UPDATE SET accounts = accounts + excluded.accounts,"
+            " headers = headers + excluded.headers, size = size + excluded.size",
+            (node, day, accounts, headers, size),
         )
 
 

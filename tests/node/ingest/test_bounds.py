@@ -9,7 +9,7 @@ import pytest
 
 from ratoon_node.app import Node
 from ratoon_node.ingest import caps
-from ratoon_node.ingest.submission import Origin, Way
+from ratoon_node.ingest.submission import Origin, Parts, Way
 from ratoon_node.policy.admission import Admission
 from ratoon_protocol import kinds
 from ratoon_protocol.author import sign_envelope
@@ -59,6 +59,35 @@ async def test_an_unknown_node_brings_so_many_headers_a_day_and_junk_costs_it_no
             again = await offer(node, [bob.genesis, ann.post("tomorrow")], LINK)
             assert [one.code for one in again] == ["stored", "stored"]
             assert eve.account
+
+
+async def test_an_unknown_node_brings_so_many_bytes_a_day_however_they_come(
+    tmp_path: Path,
+) -> None:
+    """Budgets that count headers alone let in texts of the largest size: 400 MB a day each."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "here").mkdir()
+    policy = "[admission]\nbytes_per_day = 20_000\n"
+    async with (
+        running(tmp_path / "other", seed=7) as other,
+        running(tmp_path / "here", policy=policy) as node,
+    ):
+        ann = ann_of(other, 2)
+        hosting = await other.own.host(ann.account)
+        known = node.gate.admission.nodes
+        node.gate.admission = Admission(added=known, linked=[other.own.account])
+        log = [decode_record(other.own._keys.genesis), hosting, ann.genesis]
+        assert {one.code for one in await offer(node, log, LINK)} == {"stored"}
+        long = [ann.post("x" * 8000) for _ in range(3)]
+        codes = [one.code for one in await offer(node, long, LINK)]
+        assert codes == ["stored", "stored", "rate"]
+        # Headers that come alone are cheap, and their bytes are paid for when they come.
+        more = [ann.post("y" * 8000), ann.post("z")]
+        bare = [Parts(one.header_bytes, one.signature, None, None, one.id) for one in more]
+        assert [one.code for one in await node.gate.submit(bare, LINK)] == ["wanted", "wanted"]
+        assert [one.code for one in await offer(node, more, LINK)] == ["rate", "stored"]
+        clock_of(node).offset_ms += DAY_MS
+        assert [one.code for one in await offer(node, more[:1], LINK)] == ["stored"]
 
 
 async def test_a_mailbox_takes_a_hundred_a_day_whatever_their_dates_say(

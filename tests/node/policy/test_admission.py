@@ -86,7 +86,7 @@ def test_the_digest_is_of_the_set(one, other):
     assert Admission(linked=other).digest() == digest
 
 
-BUDGETS = Budgets(new_accounts_per_day=2, headers_per_day=10)
+BUDGETS = Budgets(new_accounts_per_day=2, headers_per_day=10, bytes_per_day=1000)
 
 
 @pytest.mark.parametrize(
@@ -99,6 +99,9 @@ BUDGETS = Budgets(new_accounts_per_day=2, headers_per_day=10)
         ([B], Usage(1, 1), {B: Usage(2, 0)}, Charge(Code.RATE)),
         ([B], Usage(0, 1), {B: Usage(2, 9)}, Charge(None, B)),
         ([B], Usage(0, 1), {B: Usage(0, 10)}, Charge(Code.RATE)),
+        ([B], Usage(0, 1, 400), {B: Usage(0, 1, 600)}, Charge(None, B)),
+        ([B], Usage(0, 1, 400), {B: Usage(0, 1, 601)}, Charge(Code.RATE)),
+        ([C, B], Usage(0, 1, 400), {B: Usage(0, 1, 601)}, Charge(None, C)),
         ([C, B], Usage(1, 1), {}, Charge(None, B)),
         ([C, B], Usage(1, 1), {B: Usage(2, 0)}, Charge(None, C)),
         ([E], Usage(0, 1), {}, Charge(Code.NOT_HOSTED)),

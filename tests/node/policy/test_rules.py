@@ -82,6 +82,7 @@ nodes = [{{ entity = "{ACCOUNT}", expires = 2030-01-01T01:00:00+01:00 }}]
 [admission]
 new_accounts_per_day = 5
 headers_per_day = 60
+bytes_per_day = 7000
 vouching = false
 
 [labelers]
@@ -169,7 +170,7 @@ def test_everything_that_may_be_said_is_read():
         ListEntry(Subject.MEDIA, f"pdq:{ACCOUNT}/31"),
         ListEntry(Subject.NODE, ACCOUNT, Verdict.ACCEPT, "allowed", 1_893_456_000_000),
     )
-    assert found.budgets == Budgets(5, 60, False)
+    assert found.budgets == Budgets(5, 60, 7000, False)
     assert found.labelers == ((who, Verdict.WITHHOLD), (ident(8), Verdict.LIMIT))
     assert found.evidence_key == ident(9)
     assert found.strangers == Strangers(3 * DAY_MS, 600_000)
