@@ -132,6 +132,8 @@ class Hub:
         self._limits = limits
         self._links = 0
         self._running: set[Link] = set()
+        #: The own records that were found to be whole.
+        self._whole: tuple[bytes, ...] = ()
         self._open: dict[Link, Neighbour] = {}  # also those that another link has replaced
         self._met: dict[Link, asyncio.Future[bytes]] = {}
         self.clocks = Clocks(clock, metrics)
@@ -256,16 +258,31 @@ class Hub:
         """A new end of a link that shows this node as stored now."""
         account, network = self._own.account, self._own.network
         try:
-            identity, node = await self._db.read(partial(read.introduction, account=account))
+            found = await self._db.read(self._introduction)
         except sqlite3.Error as error:
             raise NodeError(Code.BUSY, detail=str(error)) from error
-        if not identity or not is_whole([*identity, node]):  # the disk has changed them
+        if found is None:  # the disk has changed them
             await self._own.say_again()
             raise NodeError(Code.BUSY, detail="own records were damaged")
+        identity, node = found
         own = Own(account, identity, node, self._own.device)
         ephemeral = self._rng.randbytes(32)
         now_ms = self._clock.monotonic_ms()
         return PeerSession(side, network, own, self._own.link_key, ephemeral, now_ms, expected)
+
+    def _introduction(self, db: sqlite3.Connection) -> tuple[tuple[bytes, ...], bytes] | None:
+        """What this node shows of itself, or None if it is not what was signed.
+
+        On a reader's thread, and checked once: strangers' links come by the dozen, and a long log
+        has thousands of signatures.
+        """
+        identity, node = read.introduction(db, self._own.account)
+        shown = (*identity, node)
+        if shown != self._whole:
+            if not identity or not is_whole(shown):
+                return None
+            self._whole = shown
+        return identity, node
 
     async def _handle(self, link: Link, event: Event) -> None:
         """Everything a session says, in order; a store that fails ends the link."""

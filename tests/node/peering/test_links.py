@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Iterable
 from pathlib import Path
 
+import pytest
+
+from ratoon_node.peering import hub
 from ratoon_protocol import kinds
+from ratoon_protocol.introduction import Side
 from ratoon_protocol.kinds import Scope
 from tests.node.peering.meeting import API, befriend, equal, serving, someone, until
 from tests.node.world import join
@@ -31,6 +37,27 @@ async def test_two_fresh_nodes_become_equal(tmp_path: Path) -> None:
         counts = await a.receipts.wait([delete.id], 2, 10_000)
         assert counts[delete.id].providers == 2
         assert equal(a, b)
+
+
+async def test_strangers_links_do_not_have_the_own_log_checked_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was checked on the event loop for each link that began: a log may have 4,096 operations,
+    and beginning a link costs a stranger nothing.
+    """
+    checked: list[int] = []
+    real = hub.is_whole
+
+    def counted(records: Iterable[bytes]) -> bool:
+        checked.append(threading.get_ident())
+        return real(records)
+
+    monkeypatch.setattr(hub, "is_whole", counted)
+    async with serving(tmp_path / "a", 1) as (a, _):
+        for _ in range(3):
+            await a.hub._session(Side.ACCEPTOR, None)
+    assert len(checked) == 1
+    assert threading.get_ident() not in checked
 
 
 async def test_a_node_that_ends_says_so(tmp_path: Path) -> None:
