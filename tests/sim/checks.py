@@ -146,6 +146,8 @@ def _check_same(left: Sequence[Machine], seen: dict[str, dict[bytes, Row]]) -> N
             id_: stored.status
             for id_, stored in rows.items()
             if kinds.kind_class(stored.kind).lane < Lane.SELF
+            # In no set: kept only until the operation that proves it is back.
+            and stored.status is not Status.UNPROVEN
         }
         for name, rows in seen.items()
     }

@@ -57,6 +57,8 @@ class AccountView:
     #: Slices of a change are under way; they begin again when this is set (again).
     restart: bool
     log: IdentityLog
+    #: The operation that ruled last, as stored; a damaged one may be missing in the log.
+    head: bytes | None = None
     chains: dict[ChainKey, ChainView] = field(default_factory=dict)
     walks: dict[ChainKey, list[Walk]] = field(default_factory=dict)
     hour: int = 0
@@ -72,6 +74,11 @@ class AccountView:
             and head.vanish
             and self.log.authority(head.signer).account_key_rank == 0
         )
+
+    @property
+    def whole(self) -> bool:
+        """Whether the log has the operation that rules: none on the way to it is damaged."""
+        return self.head is not None and self.log.holds(self.head)
 
     def count_post(self, now_ms: int) -> None:
         """Count one post seen now."""
@@ -169,13 +176,14 @@ class Accounts:
             self._views.move_to_end(account)
             return view
         found = db.execute(
-            "SELECT n, first_seen_ms, judged, vanished_ms FROM account WHERE id = ?", (account,)
+            "SELECT n, first_seen_ms, judged, vanished_ms, head FROM account WHERE id = ?",
+            (account,),
         ).fetchone()
         if found is None:
             return None
-        number, first_seen_ms, judged, vanished_ms = found
+        number, first_seen_ms, judged, vanished_ms, head = found
         log = load_log(db, account, number, self._network)
-        view = AccountView(account, number, first_seen_ms, vanished_ms, not judged, log)
+        view = AccountView(account, number, first_seen_ms, vanished_ms, not judged, log, head)
         self.put(view)
         return view
 

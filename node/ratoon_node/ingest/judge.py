@@ -276,6 +276,8 @@ class Judge:
             return Bytes.ERASED
         if item.invalid is not None:
             return Bytes.INVALID
+        if item.record.header.kind == kinds.IDENTITY:
+            return Bytes.HERE  # no status or rule keeps an operation out
         if decision.verdict >= Verdict.WITHHOLD or flags & Flag.CAPPED:
             return Bytes.DROPPED
         if flags & Flag.REVOKED and not _was_allowed(view, item.record.header):
@@ -327,6 +329,8 @@ class Judge:
         self._tx.log(What.BYTES, stored, view.id, in_set(stored.flags))
         if header.kind == kinds.IDENTITY:
             self._accounts.forget(view.id)  # made while the operation was not here
+            self._tx.suspect(stored.account, [])  # and so was what was judged meanwhile
+            self.postponed.add(view.id)
         if item.body is not None and bytes_state is Bytes.HERE:
             Standing(self._tx, view.id, self._place.now_ms).act(stored, item.body)
         return Outcome(stored.id, code_of(stored))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ratoon_node.ingest.accounts import Accounts, AccountView
+from ratoon_node.ingest.accounts import Accounts, AccountView, load_log
 from ratoon_node.ingest.rejudge import Rejudge
 from ratoon_node.ingest.shelf import Shelf
 from ratoon_node.ingest.submission import Candidate, Outcome
@@ -36,6 +36,9 @@ class Operations:
         """
         account = items[0].record.header.account
         view = self._accounts.find(self._tx.db, account)
+        whole = view is None or view.whole
+        if view is not None and not whole:  # what builds on a damaged one waits in the store
+            view.log = load_log(self._tx.db, account, view.n, self._network)
         log = view.log if view else IdentityLog(account, self._network)
         answers: Answers = {}
         operations: dict[bytes, tuple[Operation, Candidate]] = {}
@@ -47,7 +50,7 @@ class Operations:
                 answers[item.record.id] = error
             else:
                 operations[found.id] = found, item
-        before = self._rejudge.authorities(view) if view else {}
+        before = self._rejudge.authorities(view) if view and whole else {}
         change = log.add_all([operation for operation, _ in operations.values()])
         if view is None and log.head is not None:
             view = self._new_account(account, log)
@@ -89,6 +92,7 @@ class Operations:
             return
         if change.head_moved:
             view.vanished_ms = self._rejudge.now_ms if head.vanish else None
+            view.head = head.id
             self._tx.set_head(view.n, head.id, view.vanished_ms, view.vanish_final)
             self._tx.set_account_keys(view.n, [(row.key, row.rank) for row in head.keys])
         if change.tree_changed:

@@ -23,6 +23,8 @@ from ratoon_protocol.status import Status, authority_status
 
 # Headers judged in one transaction: some 30 ms, so that people who post do not wait.
 SLICE_RECORDS_MAX = 1000
+# What a key's authority says of a record, and a vanish.
+_BY_AUTHORITY = int(Flag.REVOKED | Flag.VANISHED | Flag.UNPROVEN)
 
 #: (number, key, lane) of a chain.
 Chain = tuple[int, bytes, Lane]
@@ -185,14 +187,16 @@ class Rejudge:
 
     def _judge_row(self, view: AccountView, standing: Standing, lane: Lane, stored: Row) -> None:
         if stored.kind == kinds.IDENTITY and view.log.holds(stored.id):
-            return  # the fork rule alone judges operations
+            # The fork rule alone judges operations, unless one before it is damaged.
+            standing.change(stored, stored.flags & ~_BY_AUTHORITY)
+            return
         if view.log.vanished and lane is not Lane.LOG:
             if self._leaves(view):
                 self._remove(view, standing, stored)
             else:
                 standing.change(stored, stored.flags | Flag.VANISHED)
             return
-        flags = stored.flags & ~(Flag.REVOKED | Flag.VANISHED)
+        flags = stored.flags & ~_BY_AUTHORITY
         if lane is not Lane.NONE:
             header = record.decode_header(stored.header)
             verdict = authority_status(
@@ -201,9 +205,12 @@ class Rejudge:
                 header,
                 lambda key, at: self._accounts.reached(self._tx.db, view, key, at),
             )
-            if verdict is Status.UNPROVEN:  # the one operation that listed the key was cut off
+            if verdict is Status.UNPROVEN and view.whole:
+                # The one operation that listed the key was cut off: nobody keeps it.
                 self._remove(view, standing, stored)
                 return
+            if verdict is Status.UNPROVEN:  # maybe the last copy there is: the operation may return
+                flags |= Flag.REVOKED | Flag.UNPROVEN
             if verdict is Status.REVOKED:
                 flags |= Flag.REVOKED
         standing.change(stored, flags)

@@ -217,6 +217,8 @@ def _bytes_after(stored: Row, flags: int) -> tuple[Bytes, bytes | None]:
     status, state = status_of(flags), stored.bytes_state
     if state is Bytes.INVALID:
         return state, None
+    if stored.kind == kinds.IDENTITY:
+        return state, stored.payload  # all else is judged by operations: these are always wanted
     if flags & Flag.DELETED:
         return Bytes.ERASED, None
     if status is Status.LIVE and state in (Bytes.ERASED, Bytes.DROPPED):

@@ -13,7 +13,7 @@ from ratoon_node.policy.verdict import Verdict
 from ratoon_node.runtime import Clock
 from ratoon_node.store import read
 from ratoon_node.store.db import Db
-from ratoon_node.store.rows import Bytes, Row
+from ratoon_node.store.rows import Bytes, Flag, Row
 from ratoon_protocol import kinds
 from ratoon_protocol.errors import Code
 from ratoon_protocol.frames import (
@@ -140,7 +140,9 @@ class Serve:
         return masked
 
     def _may_have(self, db: sqlite3.Connection, peer: bytes, row: Row) -> bool:
-        """Private records go to the account's present homes alone."""
+        """Private records go to the account's present homes alone, what is unproven to nobody."""
+        if row.flags & Flag.UNPROVEN:
+            return False
         if kinds.kind_class(row.kind).scope is not Scope.PRIVATE:
             return True
         return {peer, self._own} <= set(read.homes(db, read.account_id(db, row.account)))

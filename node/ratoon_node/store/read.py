@@ -24,6 +24,8 @@ def code_of(stored: Row) -> Code:
         return Code.LEGAL
     if stored.status is Status.GONE:
         return Code.GONE
+    if stored.status is Status.UNPROVEN:
+        return Code.UNKNOWN_KEY
     if stored.status is Status.REVOKED:
         return Code.REVOKED
     if stored.status is Status.CAPPED:
@@ -392,7 +394,7 @@ class Member(NamedTuple):
     id: bytes
 
 
-_OUT = int(Flag.CAPPED | Flag.VANISHED)
+_OUT = int(Flag.CAPPED | Flag.VANISHED | Flag.UNPROVEN)
 
 
 def members_between(

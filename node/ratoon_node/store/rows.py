@@ -33,6 +33,7 @@ class Flag(IntEnum):
     DELETED = 4
     BEATEN = 8  # a higher (created_ms, id) of its slot competes
     VANISHED = 16
+    UNPROVEN = 32  # with REVOKED: the operation that listed its key is damaged here
 
 
 class What(IntEnum):
@@ -102,6 +103,8 @@ def row(fields: tuple[Any, ...]) -> Row:
 def _first_match(flags: int) -> Status:
     if flags & (Flag.VANISHED | Flag.DELETED):
         return Status.GONE
+    if flags & Flag.UNPROVEN:
+        return Status.UNPROVEN
     if flags & Flag.REVOKED:
         return Status.REVOKED
     if flags & Flag.CAPPED:

@@ -304,7 +304,8 @@ class Tx:
 def in_set(flags: int) -> bool:
     """Whether a header of a carried account is in its scope's set (R-61).
 
-    Everything that verified is, whatever policy made of it; not what is above the cap, and not
-    what a vanish took, so that nodes with and without those headers still agree.
+    Everything that verified is, whatever policy made of it; not what is above the cap, what a
+    vanish took or what no operation here proves, so that nodes with and without those headers
+    still agree.
     """
-    return not flags & (Flag.CAPPED | Flag.VANISHED)
+    return not flags & (Flag.CAPPED | Flag.VANISHED | Flag.UNPROVEN)

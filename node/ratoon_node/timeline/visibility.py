@@ -244,7 +244,7 @@ class Viewer:
         if code is Code.LEGAL:
             return Masked(listed.account, None, code, Code.LEGAL.value)
         bare = _bare(row)
-        if bare is None:
+        if bare is None or code is Code.UNKNOWN_KEY:  # damaged on disk, or what proves it is
             return Masked(listed.account, None, Code.DROPPED, "")
         if code is not Code.STORED:
             return Masked(listed.account, bare, code, listed_store.reason(self._db, row.n))

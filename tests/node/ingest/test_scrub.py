@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,15 @@ from ratoon_node.ingest.scrub import read_slice
 from ratoon_node.ingest.submission import Origin, Way
 from ratoon_node.operate.own import is_whole
 from ratoon_node.store import read
+from ratoon_protocol import kinds
+from ratoon_protocol.author import Author, Draft, device_row
+from ratoon_protocol.identity import parse_operation
 from ratoon_protocol.introduction import Side
-from ratoon_protocol.record import Record, decode_record
+from ratoon_protocol.keys import SigningKey
+from ratoon_protocol.record import Record, decode_payload, decode_record
+from ratoon_protocol.status import Status
 from tests.node.ingest.replay import LINK, offer
-from tests.node.world import Clock, join, person, running
+from tests.node.world import EVERYTHING, Clock, join, movable, person, running
 
 API = Origin(Way.API)
 
@@ -92,6 +98,68 @@ async def test_a_damaged_header_goes_and_comes_back_whole(tmp_path: Path, part: 
         row = await node.db.read(lambda db: read.by_id(db, one.id))
         assert row is not None
         assert (row.header, row.signature, row.payload) == one[2:]
+
+
+async def damage(node: Node, id_: bytes, part: str) -> None:
+    changed = f"CAST(substr({part}, 1, 60) || x'00' || substr({part}, 62) AS BLOB)"
+    await node.db.write(
+        lambda db: db.execute(f"UPDATE record SET {part} = {changed} WHERE id = ?", (id_,))
+    )
+
+
+async def standings(node: Node, records: Iterable[Record]) -> list[tuple[Status, bytes | None]]:
+    rows = await node.db.read(lambda db: read.by_ids(db, [one.id for one in records]))
+    return [(rows[one.id].status, rows[one.id].payload) for one in records]
+
+
+async def in_sets(node: Node) -> set[bytes]:
+    numbers = await node.db.read(read.account_numbers)
+    return set(await node.db.read(lambda db: [m.id for m in read.members(db, numbers.values())]))
+
+
+@pytest.mark.parametrize("also", ["nothing", "payload of an operation", "header of a post"])
+@pytest.mark.parametrize("hurt", [0, 1])
+async def test_what_a_damaged_operation_proved_waits_for_it(
+    tmp_path: Path, hurt: int, also: str
+) -> None:
+    """What nobody else has yet would be lost with it: only the operation can be had again."""
+    async with running(tmp_path) as node:
+        network, clock = node.settings.network_bytes, movable(node.runtime.clock)
+        ann = person(network, random.Random(2), clock)
+        await join(node, ann)
+        device = SigningKey.from_seed(bytes(32))
+        row = device_row(network, ann.paper.public, device, bytes(range(32)), EVERYTHING)
+        assert ann.genesis.payload is not None
+        body = decode_payload(ann.genesis.payload)
+        draft = Draft.after(parse_operation(ann.genesis.id, ann.genesis.header, body))
+        draft.devices.append(row)
+        second = ann.paper_author().sign(kinds.IDENTITY, draft.body(), clock.now_ms(), bytes(16))
+        said = [[ann.post("one"), ann.sign(kinds.FOLLOW, {"state": 1}, bytes(32))]]
+        ann.author = Author(network, ann.account, device, bytes(32))
+        said.append([ann.post("two"), ann.sign(kinds.FOLLOW, {"state": 1}, bytes(32))])
+        await offer(node, [second, *said[0], *said[1]], API)
+        whole = await in_sets(node)
+        operation = (ann.genesis, second)[hurt]
+        part = "payload" if also == "payload of an operation" else "header"
+        await damage(node, operation.id, part)
+        extra = ann.post("three")
+        await offer(node, [extra], API)
+        if also != "nothing":
+            await damage(node, extra.id, "header")
+        node.gate._accounts.clear()  # as after a start
+        await whole_round(node)
+        unproven = [one for some in said[hurt:] for one in some]
+        assert await standings(node, unproven) == [
+            (Status.UNPROVEN, one.payload) for one in unproven
+        ]
+        assert not {one.id for one in unproven} & await in_sets(node)
+        again = await offer(node, unproven[:1], API)
+        assert again[0].code == "unknown_key"  # so that the operation is sent too
+        await offer(node, [ann.genesis, second, extra], LINK)
+        await node.gate.settled()
+        both = [*said[0], *said[1], extra]
+        assert await standings(node, both) == [(Status.LIVE, one.payload) for one in both]
+        assert await in_sets(node) == whole | {extra.id}
 
 
 async def who_it_is(node: Node) -> tuple[int, bool]:
