@@ -122,7 +122,8 @@ class Reader:
     """Follows one topic. `tell` sends a message, `note` sends words about the stream itself.
 
     `sent` is told how many records were sent, and says how many ms the past must wait for its
-    next step: nobody reads a whole network faster over a stream than by pages.
+    next step: nobody reads a whole network faster over a stream than by pages. `tell_now` sends a
+    message if that takes no waiting; False: it did not, and `tell` will.
     """
 
     def __init__(
@@ -133,12 +134,14 @@ class Reader:
         tell: Callable[[Message], Awaitable[None]],
         note: Note,
         sent: Callable[[int], int],
+        tell_now: Callable[[Message], bool] | None = None,
     ) -> None:
         self._services = services
         self._sent_now = sent
         self._topic = topic
         self._since = since
         self._tell_client = tell
+        self._tell_client_now = tell_now
         self._note = note
 
     async def run(self) -> None:
@@ -147,6 +150,8 @@ class Reader:
         follower = Follower(self._services.node.settings.stream_queue_max, feed)
         try:
             self._sent = await self._begin(follower)
+            if self._tell_client_now is not None:
+                follower.at_once = partial(self._tell_now, self._tell_client_now)
             await self._join(follower)
             while True:
                 await self._catch_up(follower)
@@ -232,6 +237,22 @@ class Reader:
         """Send one message, unless that was done while catching up."""
         if message.cursor <= self._sent and not caught_up:
             return
+        self._note_told(message)
+        await self._tell_client(message)
+
+    def _tell_now(self, tell: Callable[[Message], bool], message: Message) -> bool:
+        """As `_tell`, while the reader waits; False if the message has to wait for it."""
+        if message.cursor <= self._sent:
+            return True
+        try:
+            if self._is_old(message) or not tell(message):
+                return False
+        except Exception:  # one client's fault is no other's: its own reader meets it
+            return False
+        self._note_told(message)
+        self._sent_now(1)
+        return True
+
+    def _note_told(self, message: Message) -> None:
         self._sent = max(self._sent, message.cursor)
         self._services.node.metrics.stream_records.inc()
-        await self._tell_client(message)

@@ -11,7 +11,7 @@ import asyncio
 import fcntl
 import sys
 import termios
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 
 from aiohttp import web
 
@@ -78,6 +78,21 @@ async def sent(request: web.BaseRequest, work: Awaitable[object], size: int) -> 
     except TimeoutError:
         transport.abort()
         raise ConnectionResetError("the client does not read") from None
+
+
+def sent_now(transport: asyncio.Transport | None, work: Coroutine[object, None, object]) -> bool:
+    """Have `work` write to a client for whom nothing waits; False, and nothing done, if something
+    does or the client is gone. Raises what `work` raises.
+    """
+    try:
+        if transport is None or transport.is_closing() or transport.get_write_buffer_size():
+            return False
+        work.send(None)  # it writes, and then waits for room for more, which is the next one's turn
+    except StopIteration:
+        pass
+    finally:
+        work.close()
+    return True
 
 
 def cut(transport: asyncio.Transport | None) -> None:

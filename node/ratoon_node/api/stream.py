@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgpack
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -28,7 +28,7 @@ from ratoon_node.api.ports import Services
 from ratoon_node.api.publish import API
 from ratoon_node.api.rate import Pool, records_cost
 from ratoon_node.api.route import Route
-from ratoon_node.api.sending import cut, sent
+from ratoon_node.api.sending import cut, sent, sent_now
 from ratoon_node.api.telling import NoticeReader
 from ratoon_node.errors import NodeError
 from ratoon_node.timeline.feed import Message
@@ -57,6 +57,16 @@ class Subscribe(Wanted, kw_only=True):
     subscribe: Word | Literal["notifications", "none"]
     json: bool = False
     token: str = ""
+
+
+class _Way(NamedTuple):
+    """How messages are spelt to a client, made once for all who get them so."""
+
+    spell: Callable[[Message], bytes]
+    opcode: WSMsgType
+
+
+_TEXTS, _BINARY = _Way(as_json, WSMsgType.TEXT), _Way(as_packed, WSMsgType.BINARY)
 
 
 class Streams:
@@ -223,9 +233,17 @@ class _Stream:
             await asyncio.wait([self._reader])
             self._reader = None
         if topic is not None:
-            tell = self._tell_json if wanted.json else self._tell_packed
             told = partial(asked.sent, self._request, self._services)
-            reader = Reader(self._services, topic, wanted.since, tell, self._note, told)
+            way = _TEXTS if wanted.json else _BINARY
+            reader = Reader(
+                self._services,
+                topic,
+                wanted.since,
+                partial(self._tell, way),
+                self._note,
+                told,
+                partial(self._tell_now, way),
+            )
             self._reader = self._spawn(self._read(reader))
         elif wanted.subscribe == "notifications":
             token = wanted.token or token_of(self._request)
@@ -246,8 +264,11 @@ class _Stream:
                 await self._socket.close(code=WSCloseCode.INTERNAL_ERROR, message=words)
             raise
 
-    async def _tell_json(self, message: Message) -> None:
-        await self._say(as_json(message))
+    async def _tell(self, way: _Way, message: Message) -> None:
+        await self._send(way.spell(message), way.opcode)
 
-    async def _tell_packed(self, message: Message) -> None:
-        await self._send(as_packed(message))
+    def _tell_now(self, way: _Way, message: Message) -> bool:
+        if self._socket.closed:
+            return False
+        work = self._socket.send_frame(way.spell(message), way.opcode)
+        return sent_now(self._request.transport, work)
