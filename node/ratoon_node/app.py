@@ -16,7 +16,8 @@ from ratoon_node.ingest.ledger import Ledger
 from ratoon_node.ingest.registry import Registry
 from ratoon_node.ingest.sessions import ReadMarks, Sessions
 from ratoon_node.ingest.verifier import ProcessVerifier, ThreadVerifier, Verifier
-from ratoon_node.operate.own import Description, Keys, OwnAccount
+from ratoon_node.operate.keys import Keys
+from ratoon_node.operate.own import Description, OwnAccount
 from ratoon_node.peering.dialer import Dialer
 from ratoon_node.peering.heads import Heads
 from ratoon_node.peering.hub import Hub, HubLimits

@@ -21,8 +21,9 @@ from ratoon_node.cli.client import Client
 from ratoon_node.cli.commands import run_command
 from ratoon_node.errors import ANSWERS
 from ratoon_node.ingest.submission import Outcome, Submission
+from ratoon_node.operate.disk import write_private
 from ratoon_node.operate.folder import TOKEN as TOKEN_FILE
-from ratoon_node.operate.folder import Folder, write_private
+from ratoon_node.operate.folder import Folder
 from ratoon_node.peering.conduct import FAULTS_MAX
 from ratoon_node.peering.wire import SocketTransport
 from ratoon_protocol.bundle import BundleWriter, Manifest

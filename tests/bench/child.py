@@ -33,7 +33,7 @@ from ratoon_node.app import Node, assemble, verifier_of
 from ratoon_node.config import Settings
 from ratoon_node.ingest.submission import Origin, Way
 from ratoon_node.operate.folder import KEYS, STORE
-from ratoon_node.operate.own import Keys, make_keys
+from ratoon_node.operate.keys import Keys, make_keys
 from ratoon_node.peering.wire import SocketTransport, accept
 from ratoon_node.policy.engine import Policy
 from ratoon_node.runtime import SystemClock, spare_collector, system_runtime

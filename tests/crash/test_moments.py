@@ -19,7 +19,7 @@ import pytest
 
 from ratoon_client.keyfile import KeyFile
 from ratoon_node.operate.folder import KEYS, WORDS
-from ratoon_node.operate.own import Keys
+from ratoon_node.operate.keys import Keys
 from ratoon_node.store import schema
 from ratoon_protocol import kinds, phrase
 from tests.crash import checks

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ratoon_node.app import Node, assemble
 from ratoon_node.config import Settings
-from ratoon_node.operate.own import make_keys
+from ratoon_node.operate.keys import make_keys
 from ratoon_node.peering.wire import SocketTransport
 from ratoon_node.policy.engine import Policy
 from ratoon_node.runtime import Clock as AnyClock

@@ -18,7 +18,7 @@ from typing import Any
 
 from ratoon_node.config import Settings
 from ratoon_node.errors import NodeError
-from ratoon_node.operate.own import make_keys
+from ratoon_node.operate.keys import make_keys
 from ratoon_protocol import kinds
 from ratoon_protocol.author import Author, Chain
 from ratoon_protocol.errors import ProtocolError

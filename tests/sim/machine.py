@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from ratoon_node.app import Node, assemble
 from ratoon_node.config import Settings
 from ratoon_node.errors import NodeError
-from ratoon_node.operate.own import Keys, make_keys
+from ratoon_node.operate.keys import Keys, make_keys
 from ratoon_node.policy.engine import Policy
 from ratoon_node.runtime import Runtime, Spawner
 from ratoon_node.store.db import Read

@@ -16,7 +16,7 @@ from ratoon_node.config import Config, Settings
 
 if TYPE_CHECKING:
     from ratoon_node.operate.folder import Folder
-    from ratoon_node.operate.own import Keys
+    from ratoon_node.operate.keys import Keys
     from ratoon_node.operate.seed.fill import State
 
 _HOUR_MS = 3_600_000

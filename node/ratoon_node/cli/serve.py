@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from aiohttp import WSCloseCode, web
 
-from ratoon_node.api.reload import Reloader, parse_file
+from ratoon_node.api.reload import Reloader
 from ratoon_node.api.route import Route, link_route
 from ratoon_node.api.server import RELOADER, make_app, make_runner
 from ratoon_node.app import Node, assemble, verifier_of
@@ -23,7 +23,7 @@ from ratoon_node.cli.flags import folder_flag, folder_variable
 from ratoon_node.cli.say import called, fail, terminal, words_grid
 from ratoon_node.config import Config, Settings
 from ratoon_node.operate.folder import Folder
-from ratoon_node.operate.own import Keys
+from ratoon_node.operate.keys import Keys
 from ratoon_node.operate.supervisor import READY, STOPPING, keep_watch, tell_supervisor
 from ratoon_node.peering.lookup import DomainLookup
 from ratoon_node.peering.wire import SocketTransport, accept
@@ -146,7 +146,7 @@ def _told_to_stop() -> asyncio.Event:
 async def open_node(settings: Settings, folder: Folder, keys: Keys) -> Node:
     """The node of a folder, wired and not started. Raises `CommandError` for a bad policy."""
     try:
-        policy = parse_file(settings.policy_path, [])
+        policy = read_policy(settings.policy_path)
     except PolicyFileError as error:
         fail(f"{settings.policy_path}: {error}")
     runtime = system_runtime(signature_threads=settings.signature_threads)

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from ratoon_node.operate.own import KeyFileError, Keys, make_keys
+from ratoon_node.operate.disk import sync_folder, write_private
+from ratoon_node.operate.keys import KeyFileError, Keys, make_keys
 from ratoon_protocol import phrase
 from ratoon_protocol.errors import RatoonError
 
@@ -36,28 +37,6 @@ SMALL_FILE_BYTES_MAX = 4096
 
 class FolderError(RatoonError):
     """The folder cannot be used; the message says why and what to do."""
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file for its owner alone, whole or not at all, and have it on disk."""
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(path: Path) -> None:
-    """Have the names in a folder on disk."""
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 @dataclass(frozen=True)

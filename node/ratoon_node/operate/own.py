@@ -7,13 +7,10 @@ takes the machine cannot take the account (invariant 8).
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import random
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import structlog
 
@@ -22,30 +19,21 @@ from ratoon_node.fanout import Committed, Fanout, Subscription
 from ratoon_node.ingest.gate import Gate
 from ratoon_node.ingest.scrub import damaged_operations
 from ratoon_node.ingest.submission import Origin, Way
+from ratoon_node.operate.keys import Keys
 from ratoon_node.operate.twins import INSTANCE_BYTES, Run, Standing, Twins
 from ratoon_node.runtime import Clock, Spawn
 from ratoon_node.store import linked, read
 from ratoon_node.store.db import Db
 from ratoon_node.store.failing import Outage
 from ratoon_node.store.rows import What
-from ratoon_protocol import keys, kinds, phrase, record
-from ratoon_protocol.author import Author, Chain, Draft, capability_set, device_row, new_account
+from ratoon_protocol import keys, kinds, record
+from ratoon_protocol.author import Author, Chain
 from ratoon_protocol.errors import Code, ProtocolError, RatoonError
-from ratoon_protocol.keys import AgreementKey, SigningKey
-from ratoon_protocol.kinds import Capability, Lane
+from ratoon_protocol.keys import SigningKey
+from ratoon_protocol.kinds import Lane
 from ratoon_protocol.limits import FUTURE_SKEW_MS_MAX
 from ratoon_protocol.record import Body, Record
 
-# What a node's key may do: serve, moderate for its operator, show a profile, erase its own.
-_CAPABILITIES = capability_set(
-    [
-        Capability.SERVE,
-        Capability.MODERATE,
-        Capability.PROFILE,
-        Capability.ERASE,
-        Capability.PRIVATE,
-    ]
-)
 SELF = Origin(Way.SELF)
 # Own records in one commit: signing them takes a few milliseconds.
 PUBLISHED_AT_ONCE_MAX = 64
@@ -55,66 +43,6 @@ RETRY_MS = 500
 SAY_AGAIN_MS = 1000
 
 log = structlog.get_logger()
-
-
-class KeyFileError(RatoonError):
-    """The key file cannot be read; the message says what to do."""
-
-
-@dataclass(frozen=True)
-class Keys:
-    """What the key file holds: seeds (32 bytes each) and the genesis that lists them."""
-
-    network: bytes
-    account: bytes
-    device_seed: bytes
-    agreement_seed: bytes
-    link_seed: bytes
-    slot_key: bytes
-    genesis: bytes
-
-    def save(self, path: Path) -> None:
-        """Write the file for its owner only, and have it on disk before anything uses it."""
-        fields = {name: getattr(self, name).hex() for name in Keys.__dataclass_fields__}
-        fresh = path.with_suffix(".new")
-        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w") as file:
-            json.dump(fields, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.rename(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        os.fsync(folder)
-        os.close(folder)
-
-    @classmethod
-    def load(cls, path: Path) -> Keys:
-        """Read the file. Raises `KeyFileError`."""
-        try:
-            fields = json.loads(path.read_text())
-            return cls(**{name: bytes.fromhex(fields[name]) for name in cls.__dataclass_fields__})
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise KeyFileError(f"{path} cannot be read: {error}") from error
-
-
-def make_keys(network: bytes, entropy: bytes, rng: random.Random, now_ms: int) -> Keys:
-    """Keys for a new node account whose recovery phrase is `entropy` (32 bytes)."""
-    paper = phrase.account_key(entropy)
-    device = SigningKey.from_seed(device_seed := rng.randbytes(32))
-    agreement = AgreementKey(agreement_seed := rng.randbytes(32))
-    row = device_row(network, paper.public, device, agreement.public, _CAPABILITIES)
-    account, genesis = new_account(
-        network, paper, Draft(devices=[row]), now_ms, salt=rng.randbytes(16)
-    )
-    return Keys(
-        network=network,
-        account=account,
-        device_seed=device_seed,
-        agreement_seed=agreement_seed,
-        link_seed=rng.randbytes(32),
-        slot_key=phrase.slot_key(entropy),
-        genesis=genesis.encode(),
-    )
 
 
 def is_whole(records: Iterable[bytes]) -> bool:

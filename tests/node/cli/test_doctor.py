@@ -20,7 +20,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from ratoon_node.cli.doctor import examine
-from ratoon_node.operate.folder import Folder, write_private
+from ratoon_node.operate.disk import write_private
+from ratoon_node.operate.folder import Folder
 from tests.node.api.site import TOKEN, site
 from tests.node.cli.shell import Home, new_home, serving
 

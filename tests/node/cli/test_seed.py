@@ -15,7 +15,7 @@ import pytest
 from ratoon_node.cli.serve import open_node
 from ratoon_node.config import Settings
 from ratoon_node.operate.folder import KEYS, STORE, Folder
-from ratoon_node.operate.own import Keys
+from ratoon_node.operate.keys import Keys
 from ratoon_node.operate.seed.days import DAY_RECORDS_MAX, THREAD_REPLIES
 from ratoon_node.operate.seed.fill import Filling, SeedError, State
 from ratoon_node.operate.seed.people import HOMES, Plan, people_for

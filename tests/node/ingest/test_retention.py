@@ -8,7 +8,8 @@ from pathlib import Path
 from ratoon_node.app import Node
 from ratoon_node.ingest.retention import horizon_ms
 from ratoon_node.ingest.submission import Origin, Way
-from ratoon_node.operate.own import OwnAccount, make_keys
+from ratoon_node.operate.keys import make_keys
+from ratoon_node.operate.own import OwnAccount
 from ratoon_node.store import read
 from ratoon_node.store.rows import Bytes
 from ratoon_protocol.limits import DAY_MS

@@ -12,7 +12,8 @@ import pytest
 from ratoon_node.api.publish import ACCEPTED
 from ratoon_node.app import Node
 from ratoon_node.ingest.submission import Origin, Way
-from ratoon_node.operate.own import OwnAccount, make_keys
+from ratoon_node.operate.keys import make_keys
+from ratoon_node.operate.own import OwnAccount
 from ratoon_node.policy.lists import ListEntry, Subject
 from ratoon_node.policy.verdict import Verdict
 from ratoon_node.store import digested, read

@@ -13,7 +13,7 @@ from ratoon_node.app import Node, assemble
 from ratoon_node.config import Settings
 from ratoon_node.errors import NodeError
 from ratoon_node.fanout import Committed
-from ratoon_node.operate.own import Keys
+from ratoon_node.operate.keys import Keys
 from ratoon_node.policy.engine import Policy
 from ratoon_node.runtime import Runtime, Spawner
 from ratoon_node.store import schema

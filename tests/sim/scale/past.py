@@ -17,7 +17,8 @@ from ratoon_node import __version__
 from ratoon_node.app import Node
 from ratoon_node.config import Settings
 from ratoon_node.ingest.submission import Origin, Way
-from ratoon_node.operate.own import Description, Keys, make_keys
+from ratoon_node.operate.keys import Keys, make_keys
+from ratoon_node.operate.own import Description
 from ratoon_protocol import kinds, phrase
 from ratoon_protocol.author import Author, Draft, device_row, new_account
 from ratoon_protocol.errors import Code

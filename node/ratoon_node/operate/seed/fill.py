@@ -23,8 +23,9 @@ import msgpack
 from ratoon_node.ingest.gate import Gate
 from ratoon_node.ingest.ledger import Ledger
 from ratoon_node.ingest.submission import Origin, Outcome, Way
-from ratoon_node.operate.folder import write_private
-from ratoon_node.operate.own import SELF, Keys
+from ratoon_node.operate.disk import write_private
+from ratoon_node.operate.keys import Keys
+from ratoon_node.operate.own import SELF
 from ratoon_node.operate.seed.people import NODES, Plan
 from ratoon_node.operate.seed.stream import BATCH, Batch, Cast, End, Guest, produce
 from ratoon_node.store import read

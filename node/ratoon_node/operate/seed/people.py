@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ratoon_node.operate.own import Keys, make_keys
+from ratoon_node.operate.keys import Keys, make_keys
 from ratoon_node.operate.seed.speech import Speech, Tongue, tongues, zipf
 from ratoon_protocol import kinds, phrase
 from ratoon_protocol.author import Author, Draft, capability_set, device_row, new_account
