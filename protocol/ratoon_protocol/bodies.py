@@ -365,6 +365,11 @@ _RECORD_FIELDS = ("parent", "root", "quote")
 _ACCOUNT_FIELDS = ("parent_account", "root_account", "quote_account", "target_account")
 _TARGETS_RECORD = frozenset({kinds.REPOST, kinds.EDIT, kinds.REACTION, kinds.VOTE})
 _TARGETS_ACCOUNT = frozenset({kinds.HOSTING, kinds.FOLLOW})
+_POINTING_KINDS = _TARGETS_RECORD | _TARGETS_ACCOUNT
+_POINTING = frozenset({*_RECORD_FIELDS, *_ACCOUNT_FIELDS, "facets", "members", "admits"})
+_NOBODY = References((), ())
+#: Fields of a post whose only text is its text.
+_ONE_TEXT = frozenset({"text", "facets", "lang", "replies", *_RECORD_FIELDS, *_ACCOUNT_FIELDS})
 _LINES = ("name", "title", "emoji", "value", "entity", "provider", "software", "warning")
 
 
@@ -375,6 +380,8 @@ def known(kind: int, body: Body) -> Body:
     kind is any value here (R-6).
     """
     fields = _FIELDS.get(kind, {})
+    if body.keys() <= fields.keys():  # as in nearly all of them
+        return body
     return {name: value for name, value in body.items() if name in fields}
 
 
@@ -400,6 +407,8 @@ def references(kind: int, body: Body) -> References:
     will ask for next. A delete's ids are not among them: it shows nothing. Nor is the target of a
     label or advisory, which may be an account, a record or a hash.
     """
+    if kind not in _POINTING_KINDS and body.keys().isdisjoint(_POINTING):  # as most posts
+        return _NOBODY
     body = known(kind, body)
     accounts = [body[name] for name in _ACCOUNT_FIELDS if name in body]
     accounts += [facet[3] for facet in body.get("facets", ()) if facet[2] == FACET_MENTION]
@@ -415,6 +424,8 @@ def references(kind: int, body: Body) -> References:
 def texts(kind: int, body: Body) -> tuple[str, ...]:
     """Every piece of text that a reader of a checked body gets to see, for rules and search."""
     body = known(kind, body)
+    if body.keys() <= _ONE_TEXT and "text" in body:  # as in most of them
+        return (body["text"],) if body["text"] else ()
     found = [body.get("text"), body.get("bio"), body.get("rules")]
     found += [body.get(name) for name in _LINES]
     found += [part for row in body.get("fields", ()) for part in row]
@@ -424,6 +435,9 @@ def texts(kind: int, body: Body) -> tuple[str, ...]:
     return tuple(text for text in found if text)
 
 
+_PICTURED = frozenset({"media", "avatar", "banner"})
+
+
 def _media(body: Body) -> list[Body]:
     single = [body[name] for name in ("avatar", "banner") if name in body]
     return [*body.get("media", ()), *single]
@@ -431,11 +445,15 @@ def _media(body: Body) -> list[Body]:
 
 def media(kind: int, body: Body) -> tuple[Body, ...]:
     """The media manifests of a checked body."""
+    if body.keys().isdisjoint(_PICTURED):
+        return ()
     return tuple(_media(known(kind, body)))
 
 
 def links(kind: int, body: Body) -> tuple[str, ...]:
     """The addresses that a checked body links to."""
+    if "facets" not in body and "origin" not in body:
+        return ()
     body = known(kind, body)
     found = [facet[3] for facet in body.get("facets", ()) if facet[2] == FACET_LINK]
     origin = body.get("origin", {}).get("url")

@@ -36,6 +36,7 @@ from tests.bench.posts import posts
 from tests.bench.reading import home, search, thread, trends
 from tests.bench.reconcile import reconcile
 from tests.bench.replication import replication
+from tests.bench.rules import rules
 from tests.bench.start import start
 from tests.bench.sybil import sybil
 from tests.bench.withheld import withheld
@@ -57,6 +58,7 @@ BENCHES: dict[str, Bench] = {
     "trends": trends,
     "fanout": fanout,
     "spread": spread,
+    "rules": rules,
     "withheld": withheld,
     "sybil": sybil,
     "hostile": hostile,

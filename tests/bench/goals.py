@@ -90,6 +90,10 @@ GOALS = (
     Goal("bytes written to disk a record", "ingest: .*bytes written to disk a record"),
     Goal(_1M + "start to serving", "start: 1M, process to serving", _LARGE),
     Goal("acknowledged to visible on another node: p99", "spread: acknowledged.*: p99"),
+    Goal("100 rules, 100,000 entries: a record over no rules", "rules: .*: a record"),
+    Goal("the same, strangers' posts with likeness", "rules: .*: a stranger's post, likeness"),
+    Goal("the same: reload", "rules: .*: reload"),
+    Goal("the same: memory", "rules: .*: memory"),
     Goal("headers a day for what is withheld", "withheld: headers and signatures a day.*"),
     Goal(
         "Sybil flood, a stranger's node: disk a day",

@@ -8,7 +8,6 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,8 +19,9 @@ from ratoon_node.api.ports import NodeParts, Services
 from ratoon_node.api.route import Access, Route
 from ratoon_node.config import TABLE, ConfigError, Settings
 from ratoon_node.errors import NodeError
+from ratoon_node.operate.policyfolder import read_policy
 from ratoon_node.operate.supervisor import READY, reloading, tell_supervisor
-from ratoon_node.policy.document import POLICY_BYTES_MAX, PolicyFileError, Problem
+from ratoon_node.policy.document import PolicyFileError, Problem
 from ratoon_node.policy.engine import Policy
 from ratoon_node.policy.lists import ListEntry, Subject
 from ratoon_node.policy.verdict import Verdict
@@ -102,7 +102,7 @@ class Reloader:
         try:
             if node.gate.policy.rules and not settings.policy_path.exists():
                 raise PolicyFileError([Problem(1, 1, GONE)])
-            return await node.runtime.signatures.run(parse_file, settings.policy_path, entries)
+            return await node.runtime.signatures.run(read_policy, settings.policy_path, entries)
         except PolicyFileError:
             node.metrics.policy_reloads.labels("refused").inc()
             raise
@@ -122,22 +122,6 @@ def changes(before: Settings, after: Settings) -> tuple[dict[str, Any], list[str
     differ = [name for name in TABLE if getattr(before, name) != getattr(after, name)]
     live = {name: getattr(after, name) for name in differ if TABLE[name].live}
     return live, [name for name in differ if name not in live]
-
-
-def parse_file(path: Path, entries: list[ListEntry]) -> Policy:
-    """The rules in `path`; no file means none. Runs in a worker thread.
-
-    Raises `PolicyFileError`, also for a file that cannot be read: rules that nobody saw hold back
-    nothing.
-    """
-    try:
-        with path.open("rb") as file:
-            data = file.read(POLICY_BYTES_MAX + 1)
-    except FileNotFoundError:
-        data = b""
-    except OSError as error:
-        raise PolicyFileError([Problem(1, 1, f"cannot be read: {error.strerror}")]) from error
-    return Policy.parse(data, entries)
 
 
 def _entries(db: sqlite3.Connection) -> list[ListEntry]:

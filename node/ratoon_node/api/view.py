@@ -50,7 +50,8 @@ class Counts(msgspec.Struct, omit_defaults=True):
 class Shown(msgspec.Struct, omit_defaults=True):
     """A record that can be read: what its header says, and its body with bytes as hexadecimal.
 
-    `position` is its place in timelines; `verdict` what this node's policy says, if not to accept.
+    `position` is its place in timelines; `verdict` what this node's policy says, if not to accept,
+    and `labels` what it calls the record. Media that a rule drops is not in the body.
     """
 
     id: Id
@@ -64,6 +65,7 @@ class Shown(msgspec.Struct, omit_defaults=True):
     body: dict[str, Any]
     position: Position | None = None
     verdict: str | None = None
+    labels: list[str] | None = None
     edited: Edited | None = None
     counts: Counts | None = None
 
@@ -121,6 +123,8 @@ def _fixed_view(item: Item) -> dict[str, Any]:
     view["code"] = Code.STORED.value
     view["position"] = item.position
     view["body"] = {k: plain(v) for k, v in item.body.items() if k != "slot_salt"}
+    if item.labels:
+        view["labels"] = list(item.labels)
     if item.edit is not None:
         edit = item.edit.record()
         view["edited"] = {"id": edit.id.hex(), "created_ms": edit.header.created_ms}

@@ -315,18 +315,15 @@ def policy_check(
 
     Changes nothing.
     """
-    from ratoon_node.policy.document import POLICY_BYTES_MAX, PolicyFileError
-    from ratoon_node.policy.engine import Policy
+    from ratoon_node.operate.policyfolder import read_policy
+    from ratoon_node.policy.document import PolicyFileError
 
-    try:
-        with file.open("rb") as opened:
-            data = opened.read(POLICY_BYTES_MAX + 1)
-    except OSError as error:
-        say.fail(f"{file} cannot be read: {error.strerror}")
+    if not file.is_file():
+        say.fail(f"{file} cannot be read: there is no such file")
     problems: list[str] = []
     version = ""
     try:
-        version = Policy.parse(data).version
+        version = read_policy(file).version
     except PolicyFileError as error:
         problems = [str(problem) for problem in error.problems]
     if json_:

@@ -24,6 +24,7 @@ from ratoon_node.cli.say import called, fail, terminal, words_grid
 from ratoon_node.config import Config, Settings
 from ratoon_node.operate.folder import Folder
 from ratoon_node.operate.keys import Keys
+from ratoon_node.operate.policyfolder import read_policy
 from ratoon_node.operate.supervisor import READY, STOPPING, keep_watch, tell_supervisor
 from ratoon_node.peering.lookup import DomainLookup
 from ratoon_node.peering.wire import SocketTransport, accept

@@ -34,7 +34,7 @@ import structlog
 
 from ratoon_node.ingest.submission import Candidate, Outcome
 from ratoon_node.policy.engine import Policy
-from ratoon_node.policy.facts import Facts, links_of, media_of
+from ratoon_node.policy.facts import Facts, files_of, links_of
 from ratoon_node.policy.plugins import ANSWER_BYTES_MAX, PluginSpec, decision_of, failed
 from ratoon_node.policy.verdict import Decision, stronger
 from ratoon_node.runtime import Clock
@@ -145,7 +145,7 @@ class Plugins:
             tags=bodies.tags(kind, body),
             mentions=len(bodies.references(kind, body).accounts),
             attachments=len(bodies.media(kind, body)),
-            media=media_of(kind, body),
+            media=files_of(bodies.media(kind, body)),
         )
 
 

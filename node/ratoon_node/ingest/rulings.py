@@ -6,6 +6,7 @@ A fact that no rule asks about is not found out.
 from __future__ import annotations
 
 import sqlite3
+from typing import Any
 
 from ratoon_node.ingest.accounts import Accounts, AccountView
 from ratoon_node.ingest.submission import Candidate
@@ -14,8 +15,8 @@ from ratoon_node.policy.facts import (
     Facts,
     Given,
     Referenced,
-    links_of,
-    media_of,
+    files_of,
+    links_in,
     shown_accounts,
 )
 from ratoon_node.policy.likeness import Alike
@@ -79,6 +80,9 @@ class Rulings:
         if self._policy.empty:
             return self._policy.accepted
         header, body = item.record.header, item.body
+        content: dict[str, Any] = {}
+        if body is not None and header.kind not in (kinds.DELETE, kinds.HOSTING):
+            content = self._content(header.kind, body, view, node, now_ms)
         facts = Facts(
             now_ms=now_ms,
             nodes=nodes or (header.account,),
@@ -88,44 +92,47 @@ class Rulings:
             posts_last_hour=view.posts_last_hour(now_ms),
             labels=self._labels(item, view) if "label" in self._asked else (),
             handle_domains=_domains(view) if "handle_domain" in self._asked else (),
+            **content,
         )
         if not self._asked.isdisjoint(_OF_NODES):
             facts = self._with_nodes(facts, header, view)
-        if body is not None and header.kind not in (kinds.DELETE, kinds.HOSTING):
-            facts = self._with_body(facts, header.kind, body, view, node)
-            if not self._asked.isdisjoint(_LIKENESS) and header.kind in _TEXTS:
-                facts = self._with_likeness(facts, item, view, node)
+        if facts.texts and header.kind in _TEXTS and not self._asked.isdisjoint(_LIKENESS):
+            facts = self._with_likeness(facts, item, view, node)
         return self._policy.judge(header, body, facts)
 
-    def _with_body(
-        self, facts: Facts, kind: int, body: Body, view: AccountView, node: bytes
-    ) -> Facts:
-        references = bodies.references(kind, body)
-        return facts._replace(
-            first_post="first_post" in self._asked
+    def _content(
+        self, kind: int, body: Body, view: AccountView, node: bytes, now_ms: int
+    ) -> dict[str, Any]:
+        """What the body says, by the names of `Facts`."""
+        asked = self._asked
+        texts, pictures = bodies.texts(kind, body), bodies.media(kind, body)
+        return {
+            "first_post": "first_post" in asked
             and kind == kinds.POST
-            and not facts.posts_last_hour
+            and not view.posts_last_hour(now_ms)
             and not _has_post(self._db, view.n),
-            followed_locally="followed_locally" in self._asked
+            "followed_locally": "followed_locally" in asked
             and followed_by_hosted(self._db, view.id, node),
-            referenced_accounts=self._shown(kind, body),
-            texts=bodies.texts(kind, body),
-            links=links_of(kind, body),
-            tags=bodies.tags(kind, body),
-            mentions=len(references.accounts),
-            language=body.get("lang", "") if kind in _TEXTS else "",
-            attachments=len(bodies.media(kind, body)),
-            media=media_of(kind, body),
-            reply_to_stranger="reply_to_stranger" in self._asked
+            "referenced_accounts": self._shown(kind, body),
+            "texts": texts,
+            "links": links_in(texts, bodies.links(kind, body)),
+            "tags": bodies.tags(kind, body),
+            "mentions": len(bodies.references(kind, body).accounts),
+            "language": body.get("lang", "") if kind in _TEXTS else "",
+            "attachments": len(pictures),
+            "media": files_of(pictures) if pictures else (),
+            "reply_to_stranger": "reply_to_stranger" in asked
             and kind == kinds.POST
             and self._answers_stranger(body, view),
-        )
+        }
 
     def _shown(self, kind: int, body: Body) -> tuple[Referenced, ...]:
         """The accounts shown inside a record: as it says, and as the records here say.
 
         A repost that names a wrong account must not slip past a block of the right one.
         """
+        if kind != kinds.REPOST and "quote" not in body and "quote_account" not in body:
+            return ()
         accounts = set(shown_accounts(kind, body))
         named = body.get("target") if kind == kinds.REPOST else body.get("quote")
         if isinstance(named, bytes) and kind in (kinds.REPOST, kinds.POST, kinds.EDIT):

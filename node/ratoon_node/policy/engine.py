@@ -15,7 +15,7 @@ from ratoon_node.policy.admission import Budgets
 from ratoon_node.policy.domain import host_of
 from ratoon_node.policy.facts import Facts
 from ratoon_node.policy.imagehash import HASH_BITS, PDQ_BITS
-from ratoon_node.policy.lists import Finding, ListEntry, Lists, ListTable
+from ratoon_node.policy.lists import Finding, ListEntry, Lists, ListTable, Subject
 from ratoon_node.policy.plugins import POLICY_ERROR
 from ratoon_node.policy.policyfile import PolicyFile, no_includes, parse_policy
 from ratoon_node.policy.ruleset import Fired, RuleSet, Seen
@@ -50,11 +50,6 @@ class Policy:
         self._rules, self._table = _compiled or (RuleSet(file.rules), ListTable(file.entries))
         entries = tuple(entries)
         self._lists = Lists(self._table, ListTable(entries))
-        self._entries = {
-            f"block.{entry.subject}:{entry.entity}": entry.expires_ms
-            for entry in (*file.entries, *entries)
-            if entry.verdict is not Verdict.ACCEPT
-        }
         self._momentary = {rule.id for rule in file.rules if rule.momentary}
         #: No rule and no entry: it accepts whatever it is shown.
         self.empty = not (file.rules or file.entries or entries)
@@ -121,14 +116,14 @@ class Policy:
         What a rule about the moment said stands while there is a rule of its name: asked again,
         it would not see what it saw.
         """
-        if rule_id in self._entries:
-            expires_ms = self._entries[rule_id]
-            return expires_ms is None or expires_ms > now_ms
+        if rule_id.startswith("block."):
+            subject, _, entity = rule_id.removeprefix("block.").partition(":")
+            return self._lists.blocks(Subject(subject), entity, now_ms)
         if rule_id.startswith("plugin."):
             return any(rule_id == f"plugin.{plugin.name}" for plugin in self.plugins)
         if rule_id in self._momentary:
             return True
-        return not rule_id.startswith("block.") and version == self.version
+        return version == self.version
 
     def account_decision(
         self, account: bytes, nodes: Sequence[bytes], now_ms: int
@@ -172,9 +167,9 @@ class Policy:
         if body is None:
             return best
         if facts.links and self._lists.has_domains:
-            best = stronger(best, self._decision(self._lists.domain(seen.hosts, facts.now_ms)))
+            best = stronger(best, self._decision(self._lists.domain(seen.hosts(), facts.now_ms)))
         if facts.texts and self._lists.has_words:
-            best = stronger(best, self._decision(self._lists.word(seen.tokens, facts.now_ms)))
+            best = stronger(best, self._decision(self._lists.word(seen.tokens(), facts.now_ms)))
         if (facts.media or facts.pictures) and self._lists.has_media:
             best = stronger(best, self.media_decision(facts.media, facts.pictures, facts.now_ms))
         return best

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from itertools import islice
 from typing import NamedTuple
 
@@ -94,8 +95,15 @@ def links_of(kind: int, body: Body) -> tuple[str, ...]:
     A client that marks nothing must not slip past a block of the domain: readers see an address
     all the same, and many clients make it a link.
     """
-    found = dict.fromkeys(bodies.links(kind, body))
-    for text in bodies.texts(kind, body):
+    return links_in(bodies.texts(kind, body), bodies.links(kind, body))
+
+
+def links_in(texts: Iterable[str], marked: Iterable[str] = ()) -> tuple[str, ...]:
+    """As `links_of`, of texts and the links that are marked."""
+    found = dict.fromkeys(marked)
+    for text in texts:
+        if "://" not in text and "www." not in text.lower():
+            continue
         for match in islice(_PLAIN_LINK.finditer(text), PLAIN_LINKS_MAX):
             address = match[0].rstrip(_ENDINGS)
             found[address if "//" in address else f"http://{address}"] = None
@@ -113,12 +121,8 @@ def shown_accounts(kind: int, body: Body) -> tuple[bytes, ...]:
     return (body[name],)
 
 
-def media_of(kind: int, body: Body) -> tuple[bytes, ...]:
-    """SHA-256 of every file that a record shows, and of their previews."""
-    found = dict.fromkeys(
-        picture[name]
-        for picture in bodies.media(kind, body)
-        for name in ("hash", "preview")
-        if name in picture
-    )
-    return tuple(found)
+def files_of(pictures: Iterable[Body]) -> tuple[bytes, ...]:
+    """SHA-256 of every file that media manifests name, and of their previews."""
+    names = ("hash", "preview")
+    found = (one[name] for one in pictures for name in names if name in one)
+    return tuple(dict.fromkeys(found))

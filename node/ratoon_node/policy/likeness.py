@@ -1,10 +1,11 @@
 """Near-duplicate texts of several accounts: what a wave of spam cannot avoid being.
 
-A text becomes its pairs of neighbouring words, after `fold`, with links, mentions and words with
-digits each made one sign, so that a tail that changes does not help. Of the hashes of these pairs
-the lowest few stand for the text (a bottom-k sketch): two texts that share most of their pairs
-share most of these. Each of them is a bucket that remembers the last text in it, so a look-up costs
-the number of hashes and not of texts; a text joins the group that most of its buckets point to.
+A text becomes its pairs of neighbouring words, after `fold`, with links, mentions and numbers (all
+words with digits) each made one sign, so that a tail that changes does not help. Of the hashes of
+these pairs the lowest few stand for the text (a bottom-k sketch): two texts that share most of
+their pairs share most of these. Each of them is a bucket that remembers the last text in it, so a
+look-up costs the number of hashes and not of texts; a text joins the group that most of its buckets
+point to.
 
 Everything is bounded and in memory; the oldest go first. The same texts in the same order give
 the same answers. The hashes are keyed, so that nobody can choose words that always come out lowest.
@@ -32,12 +33,10 @@ PAIRS_MIN = 5
 # Words of a text that are looked at.
 WORDS_MAX = 256
 
-# Digits are masked themselves, so that no word is spelt like one of these.
-_SIGNS = (None, " 0 ", " 1 ", " 2 ")
-_MASKED = re.compile(r"((?:https?://|www\.)\S+)|(@\S+)|([^\W\d]*\d\w*)")
-_HASH_BITS = 32
-_LOW = (1 << _HASH_BITS) - 1  # of the upper half
-_WIDE = (1 << 64) - 1
+_LINK, _MENTION, _NUMBER = "_l", "_m", "_n"
+_LINKS = re.compile(r"(?:https?://|www\.)\S+")
+_MENTIONS = re.compile(r"@\S+")
+_DIGIT = re.compile(r"\d")
 
 
 class Alike(NamedTuple):
@@ -78,9 +77,7 @@ class Likeness:
     """Texts of a while and who wrote them. `secret` keys the hashes: bytes that nobody knows."""
 
     def __init__(self, secret: bytes) -> None:
-        key = sha256(b"ratoon likeness" + secret).digest()
-        self._xor = int.from_bytes(key[:8])
-        self._factor = int.from_bytes(key[8:16]) | 1
+        self._key = int.from_bytes(sha256(b"ratoon likeness" + secret).digest()[:4])
         #: By the record's id, oldest first.
         self._texts: OrderedDict[bytes, _Text] = OrderedDict()
         #: The last text in each bucket.
@@ -132,20 +129,26 @@ class Likeness:
 
     def _marks(self, texts: Iterable[str]) -> tuple[int, ...]:
         """The lowest hashes of all pairs of words; none if there are too few to tell."""
-        xor, factor = self._xor, self._factor
-        hashes = [
-            (crc32(word.encode()) ^ xor) * factor & _WIDE for text in texts for word in words(text)
-        ]
-        # The upper half of a product depends on all bits of its factors.
-        pairs = {(one * 3 + other) * factor >> _HASH_BITS & _LOW for one, other in pairwise(hashes)}
+        key = self._key
+        hashes = [crc32(word.encode(), key) for text in texts for word in words(text)]
+        # Of two numbers Python's hash is the same in every process, and mixes all their bits.
+        pairs = set(map(hash, pairwise(hashes)))
         return tuple(sorted(pairs)[:MARKS_MAX]) if len(pairs) >= PAIRS_MIN else ()
 
 
 def words(text: str) -> list[str]:
     """The words that are compared: folded, masked, none twice in a row."""
-    found = fold.cut(_MASKED.sub(_sign, fold.fold(text)))[:WORDS_MAX]
-    return [word for last, word in pairwise(["", *found]) if word != last]
-
-
-def _sign(found: re.Match[str]) -> str:
-    return _SIGNS[found.lastindex or 0] or ""
+    folded = fold.fold(text)
+    if "://" in folded or "www." in folded:
+        folded = _LINKS.sub(f" {_LINK} ", folded)
+    if "@" in folded:
+        folded = _MENTIONS.sub(f" {_MENTION} ", folded)
+    found: list[str] = []
+    last = ""
+    for word in fold.cut(folded)[:WORDS_MAX]:
+        if not word.isalpha() and _DIGIT.search(word):
+            word = _NUMBER
+        if word != last:
+            found.append(word)
+            last = word
+    return found

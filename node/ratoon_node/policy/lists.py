@@ -163,6 +163,7 @@ class ListTable:
         self.media: dict[bytes, Effects] = {}
         words: dict[tuple[str, ...], Effects] = {}
         near: dict[NearHash, Effects] = {}
+        self._near = near
         shared: dict[Effect, Effects] = {}
         for subject, entity, verdict, reason, expires_ms, _, _ in entries:
             effect = Effect(verdict, reason, expires_ms)
@@ -193,6 +194,17 @@ class ListTable:
             for bits in sorted({one.bits for one in near})
         }
 
+    def effects(self, subject: Subject, entity: str) -> Effects:
+        """All entries about just this entity."""
+        if subject is Subject.DOMAIN:
+            return self.domains.get(entity, ())
+        if subject is Subject.WORD:
+            return self.words.get(tuple(entity.split(" "))) or ()
+        if subject is Subject.MEDIA and "/" in entity:
+            return self._near.get(near_of(entity), ())
+        tables = {Subject.ACCOUNT: self.accounts, Subject.NODE: self.nodes}
+        return tables.get(subject, self.media).get(bytes.fromhex(entity), ())
+
 
 def _put(table: dict[Any, Effects], key: Any, effects: Effects) -> None:
     known = table.get(key)
@@ -203,6 +215,7 @@ class Lists:
     """Several tables read as one."""
 
     def __init__(self, *tables: ListTable) -> None:
+        self._tables = tables
         self._accounts = [table.accounts for table in tables if table.accounts]
         self._nodes = [table.nodes for table in tables if table.nodes]
         self._domains = [table.domains for table in tables if table.domains]
@@ -292,6 +305,12 @@ class Lists:
             for one, said in effects.items():
                 best = _stronger(best, resolve(said, now_ms), str(one))
         return best
+
+    def blocks(self, subject: Subject, entity: str, now_ms: int) -> bool:
+        """Whether some entry blocks just this entity now."""
+        effects = [one for table in self._tables for one in table.effects(subject, entity)]
+        blocks = tuple(one for one in effects if one.verdict is not Verdict.ACCEPT)
+        return resolve(blocks, now_ms) is not None
 
     def accounts(self, now_ms: int) -> dict[bytes, Verdict]:
         """Every account with an entry of its own that blocks it now, and how strongly."""

@@ -34,6 +34,10 @@ class PhraseIndex(Generic[V]):
     def __bool__(self) -> bool:
         return bool(self._words or self._phrases)
 
+    def get(self, phrase: tuple[str, ...]) -> V | None:
+        """What is kept with just this phrase."""
+        return self._words.get(phrase[0]) if len(phrase) == 1 else self._phrases.get(phrase)
+
     def find(self, tokens: Sequence[str]) -> list[Hit[V]]:
         """Every place of `tokens` where a phrase stands."""
         hits: list[Hit[V]] = []

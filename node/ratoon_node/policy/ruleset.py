@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ratoon_node.policy import fold
@@ -18,23 +18,29 @@ from ratoon_protocol.record import Header
 class Seen:
     """One record as the engine sees it; what costs time is worked out once, if anything asks."""
 
+    __slots__ = ("_hosts", "_tokens", "facts", "header")
+
     def __init__(self, header: Header, facts: Facts) -> None:
         self.header = header
         self.facts = facts
+        self._tokens: list[str] | None = None
+        self._hosts: tuple[str, ...] | None = None
 
-    @cached_property
     def tokens(self) -> list[str]:
         """Tokens of all texts, with a border behind each."""
-        return fold.tokens_of(self.facts.texts)
+        if self._tokens is None:
+            self._tokens = fold.tokens_of(self.facts.texts)
+        return self._tokens
 
-    @cached_property
     def hosts(self) -> tuple[str, ...]:
         """The host of each link, each once."""
-        return tuple(dict.fromkeys(map(host_of, self.facts.links)))
+        if self._hosts is None:
+            self._hosts = tuple(dict.fromkeys(map(host_of, self.facts.links)))
+        return self._hosts
 
     def domains(self) -> list[str]:
         """The hosts and every domain above them."""
-        return [name for host in self.hosts for name in suffixes(host)]
+        return [name for host in self.hosts() for name in suffixes(host)]
 
     def tags(self) -> list[str]:
         """The hashtags, made comparable."""
@@ -49,10 +55,9 @@ class Seen:
         first_ms = self.facts.account_first_seen_ms
         return 0 if first_ms is None else self.facts.now_ms - first_ms
 
-    def languages(self) -> list[str]:
-        """The language of the text and those it is a kind of: `pt-br`, `pt`."""
-        parts = self.facts.language.lower().split("-") if self.facts.language else []
-        return ["-".join(parts[:count]) for count in range(len(parts), 0, -1)]
+    def languages(self) -> tuple[str, ...]:
+        """The language of the text and those it is a kind of."""
+        return _languages(self.facts.language) if self.facts.language else ()
 
     def handle_domains(self) -> list[str]:
         """The domains of the account's handles and every domain above them."""
@@ -62,6 +67,13 @@ class Seen:
         """Each label with every verdict that its labeler may bring about."""
         given = self.facts.labels
         return [(one.value, then) for one in given for then in Verdict if then <= one.ceiling]
+
+
+@lru_cache(maxsize=512)
+def _languages(tag: str) -> tuple[str, ...]:
+    """`pt-br`, `pt`."""
+    parts = tag.lower().split("-")
+    return tuple("-".join(parts[:count]) for count in range(len(parts), 0, -1))
 
 
 class _Dimension(NamedTuple):
@@ -103,6 +115,9 @@ def _patterns(wanted: Sequence[Any]) -> Callable[[Any], int]:
     return Patterns(wanted).at
 
 
+_NUMBERS = frozenset({_least, _most, _flag, _one})
+_Step = tuple[int, int, Callable[[Any], int], Callable[[Seen], Any]]
+
 # By the names of `When`, cheap ones first: most records are through before a text is looked at.
 _DIMENSIONS: dict[str, _Dimension] = {
     "kind": _Dimension(_one, lambda seen: seen.header.kind),
@@ -140,7 +155,7 @@ _DIMENSIONS: dict[str, _Dimension] = {
     "text_bytes_max": _Dimension(_most, Seen.text_bytes),
     "hashtag": _Dimension(_any, Seen.tags),
     "domain": _Dimension(_any, Seen.domains),
-    "word": _Dimension(_words, lambda seen: seen.tokens),
+    "word": _Dimension(_words, Seen.tokens),
     "pattern": _Dimension(_patterns, lambda seen: seen.facts.texts),
 }
 
@@ -163,21 +178,25 @@ class RuleSet:
         self._labelling = bits(n for n, rule in enumerate(self._rules) if rule.label)
         self._dropping = bits(n for n, rule in enumerate(self._rules) if rule.drop_media)
         self._about_content = 0
-        self._steps: list[tuple[int, Callable[[Any], int], Callable[[Seen], Any]]] = []
+        self._steps: list[_Step] = []
         for name, dimension in _DIMENSIONS.items():
             wanted = [getattr(rule.when, name) for rule in self._rules]
             asking = bits(n for n, want in enumerate(wanted) if want not in ((), None))
             if asking:
-                self._steps.append((asking, dimension.compile(wanted), dimension.fact))
+                answer = dimension.compile(wanted)
+                # Of most records most facts are nothing: 0, false, none.
+                nothing = answer(0 if dimension.compile in _NUMBERS else ())
+                self._steps.append((asking, nothing, answer, dimension.fact))
             if name in CONTENT_CONDITIONS:
                 self._about_content |= asking
 
     def fired(self, seen: Seen, has_content: bool) -> Fired | None:
         """The strongest rule that fires, the first of equals, and what the others add to it."""
         mask = self._all if has_content else self._all & ~self._about_content
-        for asking, answer, fact in self._steps:
+        for asking, nothing, answer, fact in self._steps:
             if mask & asking:
-                mask &= answer(fact(seen))
+                found = fact(seen)
+                mask &= answer(found) if found else nothing
         if not mask:
             return None
         giving = mask & self._labelling

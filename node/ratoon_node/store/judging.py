@@ -22,13 +22,16 @@ class Marks(NamedTuple):
     drop_media: bool = False
 
 
+NO_MARKS = Marks()
+
+
 def marks(db: sqlite3.Connection, record: int) -> Marks:
     """As the newest decision about a record (by number) says."""
     found = db.execute(
         "SELECT labels, drop_media FROM decision WHERE record = ? ORDER BY n DESC LIMIT 1",
         (record,),
     ).fetchone()
-    return Marks(tuple(found[0].split()), bool(found[1])) if found else Marks()
+    return Marks(tuple(found[0].split()), bool(found[1])) if found else NO_MARKS
 
 
 def given(

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ratoon_node.policy.engine import Policy
 from ratoon_node.policy.verdict import Decision
 from ratoon_node.store import digested, memory, read
+from ratoon_node.store.judging import Marks
 from ratoon_node.store.rows import What
 from ratoon_node.timeline.recent import Recent
 from ratoon_protocol import bodies, codec, kinds, record
@@ -86,7 +87,7 @@ class Card:
     made of it (b"": not yet).
 
     `shown` are the accounts whose records it shows, `named` the record it shows if that was not
-    here, `links` where a reader could go.
+    here, `links` where a reader could go, `marks` what this node's rules add to it.
     """
 
     __slots__ = (
@@ -97,6 +98,7 @@ class Card:
         "json",
         "kind",
         "links",
+        "marks",
         "n",
         "named",
         "position",
@@ -113,6 +115,7 @@ class Card:
         shown: tuple[bytes, ...],
         named: bytes | None,
         links: tuple[str, ...],
+        marks: Marks,
     ) -> None:
         self.n = n
         self.id = found.id
@@ -123,6 +126,7 @@ class Card:
         self.shown = shown
         self.named = named
         self.links = links
+        self.marks = marks
         self.raw = found.encode()
         self.edit: Card | None = None
         self.json = b""

@@ -19,9 +19,10 @@ from ratoon_node.policy.engine import Policy
 from ratoon_node.policy.facts import links_of, may_link, shown_accounts
 from ratoon_node.policy.verdict import Decision, Verdict, stronger
 from ratoon_node.runtime import Clock
+from ratoon_node.store import judging, memory, read
 from ratoon_node.store import listed as listed_store
-from ratoon_node.store import memory, read
 from ratoon_node.store.db import Db
+from ratoon_node.store.judging import NO_MARKS
 from ratoon_node.store.listed import Listed
 from ratoon_node.store.rows import Row
 from ratoon_node.timeline.cards import Card, Cards, Known
@@ -34,6 +35,7 @@ T = TypeVar("T")
 #: From this verdict on nobody reads the content; `LIMIT` keeps it out of public timelines.
 HIDDEN_FROM = Verdict.HOLD
 PUBLIC_HIDDEN_FROM = Verdict.LIMIT
+_MEDIA_FIELDS = frozenset({"media", "avatar", "banner"})
 # By number: calling an enum costs ten times a look-up.
 _VERDICTS = tuple(Verdict)
 
@@ -87,11 +89,24 @@ class Item:
 
     @property
     def body(self) -> Body:
-        """What readers see: the newest words at the first version's place."""
+        """What readers see: the newest words at the first version's place, and no media where a
+        rule drops it.
+        """
         if self._body is None:
             own = self._own if self._own is not None else self.card.body()
-            self._body = compose.edited(own, self.edit.body()) if self.edit is not None else own
+            body = compose.edited(own, self.edit.body()) if self.edit is not None else own
+            if self.card.marks.drop_media or (self.edit is not None and self.edit.marks.drop_media):
+                body = {name: value for name, value in body.items() if name not in _MEDIA_FIELDS}
+            self._body = body
         return self._body
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What this node's rules call it: the first version, and the words that are shown."""
+        labels = self.card.marks.labels
+        if self.edit is not None and self.edit.marks.labels:
+            labels = tuple(dict.fromkeys(labels + self.edit.marks.labels))
+        return labels
 
 
 class Masked(NamedTuple):
@@ -263,7 +278,9 @@ class Viewer:
         else:
             named = None
         links = links_of(kind, body) if may_link(row.payload or b"") else ()
-        return Card(row.n, decoded.record, row.shown, row.disposition, shown, named, links)
+        # Only a decision that is not to accept adds anything.
+        marks = judging.marks(self._db, row.n) if row.disposition else NO_MARKS
+        return Card(row.n, decoded.record, row.shown, row.disposition, shown, named, links, marks)
 
     def _edits(self, rows: Iterable[Listed]) -> dict[int, Listed]:
         """The newest edits of those that are posts, by numbers of posts."""

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ratoon_node.api.reload import Reloader, parse_file
+from ratoon_node.api.reload import Reloader
 from ratoon_node.config import Settings
 from ratoon_node.errors import NodeError
+from ratoon_node.operate.policyfolder import read_policy
 from ratoon_node.policy.document import PolicyFileError
 from ratoon_node.policy.engine import Policy
 from tests.node.api.site import site
@@ -53,7 +54,7 @@ async def test_rules_that_cannot_be_read_change_nothing(tmp_path: Path) -> None:
         assert "cannot be read" in body["error"]["message"]
         assert place.node.gate.policy.version == Policy.parse(RULES.encode()).version
         with pytest.raises(PolicyFileError):
-            parse_file(policy, [])
+            read_policy(policy)
 
 
 async def test_rules_do_not_end_because_their_file_is_gone(tmp_path: Path) -> None:

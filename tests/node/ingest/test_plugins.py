@@ -17,7 +17,7 @@ from ratoon_protocol import kinds
 from tests.node.ingest.replay import LINK, offer
 from tests.node.ingest.test_erasure import ann_of
 from tests.node.ingest.test_policy_at_ingest import decisions
-from tests.node.world import Person, join, movable, running
+from tests.node.world import Clock, Person, join, movable, running
 
 # Answers by the words of a post; every line it is asked goes into a file.
 PROGRAM = """
@@ -56,6 +56,11 @@ def asked(tmp_path: Path, name: str = "bot") -> list[str]:
 async def codes(node: Node, who: Person, *texts: str) -> list[str]:
     posts = [who.post(text) for text in texts]
     return [str(one.code) for one in await offer(node, posts, LINK)]
+
+
+def stand(clock: Clock, now_ms: int) -> None:
+    """A stopped clock, at another moment."""
+    clock._standing_ms = now_ms
 
 
 def say(**answer: object) -> str:
@@ -124,7 +129,7 @@ async def test_a_plugin_that_fails_holds_and_is_started_again_later(
         assert [row[:3] for row in await decisions(node, held.id)] == [
             (3, "policy_error", "plugin.bot")
         ]
-        clock._standing_ms += plugins.PAUSE_MS
+        stand(clock, clock.monotonic_ms() + plugins.PAUSE_MS)
         assert await codes(node, ann, "again") == ["stored"]
         lines = asked(tmp_path)
         assert len([line for line in lines if line.startswith("started")]) == 2
@@ -142,10 +147,10 @@ async def test_pauses_grow_and_end(tmp_path: Path) -> None:
             assert await codes(node, ann, "crash") == ["held"]
             (plugin,) = node.gate.plugins._running.values()
             pauses.append(plugin._not_before_ms - clock.monotonic_ms())
-            clock._standing_ms = plugin._not_before_ms
+            stand(clock, plugin._not_before_ms)
         assert pauses == [1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000]
         assert await codes(node, ann, "fine", "crash") == ["stored", "held"]
-        clock._standing_ms += plugins.PAUSE_MS_MAX
+        stand(clock, clock.monotonic_ms() + plugins.PAUSE_MS_MAX)
         assert await codes(node, ann, "fine") == ["stored"]
         assert plugin._pause_ms == plugins.PAUSE_MS
 
@@ -200,7 +205,7 @@ async def test_a_python_matcher_gets_the_record_as_it_is(tmp_path: Path) -> None
             (line,) = said
             found.append(decision_of(plugin_child.answer(matcher, line), post.id, "m", "v"))
     assert found[0] is None
-    assert [one[:3] for one in found[1:]] == [
+    assert [one and one[:3] for one in found[1:]] == [
         (Verdict.HOLD, "so-so", "plugin.m"),
         (Verdict.WITHHOLD, "bad", "plugin.m"),
     ]
@@ -233,15 +238,18 @@ async def test_an_entry_point_runs_in_a_process_of_its_own(
 def test_what_a_line_must_be():
     id_ = bytes(32)
     good = {"id": id_.hex(), "action": "hold"}
-    assert decision_of(json.dumps(good).encode(), id_, "m", "v").verdict is Verdict.HOLD
-    for bad in (
+    said = decision_of(json.dumps(good).encode(), id_, "m", "v")
+    assert said is not None
+    assert said.verdict is Verdict.HOLD
+    bads: tuple[object, ...] = (
         {},
         [],
         {**good, "action": "purge"},
         {**good, "action": ["hold"]},
         {**good, "msg": 3},
         {**good, "id": "00"},
-    ):
+    )
+    for bad in bads:
         with pytest.raises(ValueError, match="no "):
             decision_of(json.dumps(bad).encode(), id_, "m", "v")
     with pytest.raises(ValueError, match="deep"):

@@ -130,5 +130,5 @@ def test_the_same_order_gives_the_same_answers_under_any_key():
 
 def test_words_are_masked_and_never_twice_in_a_row():
     assert words("See HTTPS://x.example/a?b=1 and www.y.example @ann @bob x7y 42 2024 day day") == [
-        *("see", "0", "and", "0", "1", "2", "day"),
+        *("see", "_l", "and", "_l", "_m", "_n", "day"),
     ]

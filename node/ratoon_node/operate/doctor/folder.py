@@ -12,8 +12,8 @@ from pathlib import Path
 from ratoon_node.config import Settings
 from ratoon_node.operate.doctor.finding import Finding, fail, ok, sized, warn
 from ratoon_node.operate.folder import KEYS, TOKEN, Folder, FolderError
-from ratoon_node.policy.document import POLICY_BYTES_MAX, PolicyFileError
-from ratoon_node.policy.engine import Policy
+from ratoon_node.operate.policyfolder import read_policy
+from ratoon_node.policy.document import PolicyFileError
 
 # Group and others.
 _OTHERS = 0o077
@@ -111,10 +111,7 @@ def check_policy(settings: Settings, in_force: str | None) -> Finding:
     if not path.exists():
         return ok("policy", f"there is no {path.name}: no rules but those of the standard")
     try:
-        with path.open("rb") as file:
-            policy = Policy.parse(file.read(POLICY_BYTES_MAX + 1))
-    except OSError as error:
-        return fail("policy", f"{path} cannot be read: {error.strerror}", "check who owns it")
+        policy = read_policy(path)
     except PolicyFileError as error:
         first = str(error.problems[0]) if error.problems else str(error)
         more = f" (and {len(error.problems) - 1} more)" if len(error.problems) > 1 else ""
