@@ -62,6 +62,7 @@ class CatchUp:
         self._exchange = exchange
         self._sets = sets
         self._db = db
+        self._clock = clock
         self._own = own
         #: What the peer admits, as it said last.
         self.nodes: frozenset[bytes] = frozenset(nodes)
@@ -108,7 +109,9 @@ class CatchUp:
 
     async def _scope(self, scope: Scope) -> Compared:
         since_ms = self.since_ms if scope is Scope.WINDOW else 0
+        started_ms = self._clock.monotonic_ms()
         window = await self._sets.window(scope, self.nodes, since_ms)
+        await self.budget.pay(started_ms)  # a peer that admits others every moment has it made anew
         found = await self._compare(scope, None, window)
         for _ in range(PASSES_MAX):
             if not await self._exchange.retry():

@@ -1,7 +1,8 @@
 """The sets that nodes compare: one index a scope, kept by the journal (R-60 to R-63).
 
 The index of what this node admits follows every commit. A peer that admits other nodes is
-compared over what both admit: an index made for that pair of lists, kept while it is used.
+compared over what both admit: an index made for that pair of lists, kept while it is used. It is
+made from this node's own by taking out what few more than both let in, and shares the rest.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ ACCOUNTS_TURNED_MAX = 1000
 SLICE_HEADERS = 16_384
 SLICE_ACCOUNTS = 64
 # Indexes kept for peers that admit other nodes than this one does.
-OTHER_VIEWS_MAX = 4
+OTHER_VIEWS_MAX = 8
 # After the store could not be read.
 RETRY_MS = 1000
 
@@ -52,6 +53,13 @@ class View:
         #: Those that are carried, and those known here that are not.
         self.accounts: set[bytes] = set()
         self._others: set[bytes] = set()
+
+    def fork(self) -> View:
+        """A view that begins as this one is, and shares what neither changes."""
+        twin = View()
+        twin.indexes = {scope: index.fork() for scope, index in self.indexes.items()}
+        twin.accounts, twin._others = set(self.accounts), set(self._others)
+        return twin
 
     def knows(self, account: bytes) -> bool:
         """Whether it is settled if the account belongs here."""
@@ -132,6 +140,40 @@ async def load_view(db: Db, nodes: frozenset[bytes]) -> View:
     return loading.view
 
 
+async def part_of(db: Db, whole: View, nodes: frozenset[bytes]) -> View:
+    """The view of `nodes`, all of which `whole` is about too; nobody may change that meanwhile.
+
+    Only what is left out is read from the store, or only what stays if that is less: a peer that
+    lets in one node fewer must not make this one read everything.
+    """
+
+    def left_out(db: sqlite3.Connection) -> list[bytes]:
+        hosts = read.all_hosts(db)
+        return [
+            account
+            for account in whole.accounts - nodes
+            if nodes.isdisjoint(hosts.get(account, ()))
+        ]
+
+    accounts = await db.read(left_out)
+    if 2 * len(accounts) > len(whole.accounts):
+        return await load_view(db, nodes)
+    view = whole.fork()
+
+    def take_out(db: sqlite3.Connection, some: Sequence[bytes]) -> None:
+        rows = [row for account in some if (row := read.account(db, account)) is not None]
+        for kind, created_ms, id_ in read.members(db, [row.n for row in rows]):
+            index = view.indexes.get(kind_class(kind).scope)
+            if index is not None:
+                index.erase(seconds(created_ms), id_)
+
+    for at in range(0, len(accounts), SLICE_ACCOUNTS):
+        await db.read(partial(take_out, some=accounts[at : at + SLICE_ACCOUNTS]))
+    for account in accounts:
+        view.place(account, False)
+    return view
+
+
 def _stood_for(db: sqlite3.Connection, nodes: Sequence[bytes]) -> set[bytes]:
     """Nodes, and the accounts they say they host; stops at one too many."""
     found = set(nodes)
@@ -189,25 +231,29 @@ class Sets:
             await self._load(admitted)
             return
         async with self._loading:
-            self._nodes = admitted
-            self._others.clear()
+            view = self._own.fork()
             for account in sorted(accounts):
-                await self._load_account(account)
+                await self._load_account(account, [(admitted, view)])
+            self._change(admitted, view)
 
     async def _load(self, nodes: frozenset[bytes] | None) -> None:
         """Read everything again, for other nodes or those that are admitted when it begins."""
         async with self._loading:
-            if nodes is not None:
-                self._nodes = nodes
-            self._others.clear()
-            self._own = await load_view(self._db, self._nodes)
+            chosen = self._nodes if nodes is None else nodes
+            self._change(chosen, await load_view(self._db, chosen))
+
+    def _change(self, nodes: frozenset[bytes], view: View) -> None:
+        """Have other nodes and their view together: who compares in between would take one for
+        the other.
+        """
+        self._nodes, self._own = nodes, view
+        self._others.clear()
 
     async def window(self, scope: Scope, nodes: Iterable[bytes], since_ms: int) -> Window:
         """The set of a scope over what `nodes` and this node admit, from `since_ms` on."""
         await self.loaded.wait()
-        common = self._nodes & frozenset(nodes)
         since_s = max(0, seconds(since_ms)) if since_ms else 0
-        return Window((await self._view(common)).indexes[scope], since_s)
+        return Window((await self._view(frozenset(nodes))).indexes[scope], since_s)
 
     async def private(self, account: bytes) -> Window:
         """The private set of one account, read from the store."""
@@ -248,17 +294,21 @@ class Sets:
         return {scope: (len(index), index.digest()) for scope, index in self._own.indexes.items()}
 
     async def _view(self, nodes: frozenset[bytes]) -> View:
-        if nodes == self._nodes:
-            return self._own
-        view = self._others.get(nodes)
-        if view is None:
-            async with self._loading:
-                view = await load_view(self._db, nodes)
-            self._others[nodes] = view
+        """The view of what `nodes` and this node admit."""
+        while (common := self._nodes & nodes) != self._nodes:
+            found = self._others.get(common)
+            if found is not None:
+                self._others.move_to_end(common)
+                return found
+            async with self._loading:  # while one waits for its turn, other nodes may be let in
+                await self._make(self._nodes & nodes)
+        return self._own
+
+    async def _make(self, common: frozenset[bytes]) -> None:
+        if common not in self._others:  # else made while this one waited for its turn
+            self._others[common] = await part_of(self._db, self._own, common)
             while len(self._others) > OTHER_VIEWS_MAX:
                 self._others.popitem(last=False)
-        self._others.move_to_end(nodes)
-        return view
 
     async def _follow(self, changes: Subscription) -> None:
         while True:
@@ -296,9 +346,14 @@ class Sets:
                     records.append(change)
             await self._place({change.account for change in records})
             for _, view in self._views():
-                view.put(change for change in records if change.account in view.accounts)
+                view.put(
+                    change
+                    for change in records
+                    # What goes is taken out of every view: one may have been made while it went.
+                    if change.account in view.accounts or not change.member
+                )
             for account in sorted(again):
-                await self._load_account(account)
+                await self._load_account(account, self._views())
 
     def _views(self) -> list[tuple[frozenset[bytes], View]]:
         return [(self._nodes, self._own), *self._others.items()]
@@ -314,7 +369,9 @@ class Sets:
                 for account, standing in hosts.items():
                     view.place(account, not nodes.isdisjoint(standing))
 
-    async def _load_account(self, account: bytes) -> None:
+    async def _load_account(
+        self, account: bytes, views: Sequence[tuple[frozenset[bytes], View]]
+    ) -> None:
         """Hosting of an account changed: its headers come in or go out."""
 
         def load(db: sqlite3.Connection) -> tuple[frozenset[bytes], list[read.Member]]:
@@ -323,7 +380,7 @@ class Sets:
             return standing, list(read.members(db, [row.n] if row else []))
 
         standing, members = await self._db.read(load)
-        for nodes, view in self._views():
+        for nodes, view in views:
             carried = not nodes.isdisjoint(standing)
             view.place(account, carried)
             view.put(

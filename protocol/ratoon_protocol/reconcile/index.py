@@ -1,9 +1,10 @@
 """The sorted set that reconciliation runs over: flat memory, cheap sums of any range.
 
 Records lie as 40-byte keys (big-endian timestamp, then id) in sorted blocks of at most 256; each
-block knows the sum of its ids. Sums and counts before each block are kept as well and rebuilt only
-from the first block that changed, so appending in time order costs nothing there. A fingerprint
-is then the difference of two prefix sums plus two block edges.
+block knows the sum of its ids. A block never changes, another one takes its place: so two sets that
+are nearly the same share what they have in common. Sums and counts before each block are kept as
+well and rebuilt only from the first block that changed, so appending in time order costs nothing
+there. A fingerprint is then the difference of two prefix sums plus two block edges.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ _HALVES = tuple(
 )
 
 
-def _sum_ids(keys: bytes | bytearray) -> int:
+def _sum_ids(keys: bytes) -> int:
     """The exact sum of the ids in at most one block of keys, ids read as little-endian numbers.
 
     All keys are read as one number and its halves added until one is left: a third of the time
@@ -103,7 +104,7 @@ class Index:
     """
 
     def __init__(self, items: Iterable[tuple[int, bytes]] = ()) -> None:
-        self._blocks: list[bytearray] = []
+        self._blocks: list[bytes] = []
         self._totals: list[int] = []  # sum of the ids of each block
         # Records and sum of ids before each block and, at the end, of everything; valid as far
         # as they reach.
@@ -114,6 +115,13 @@ class Index:
         self._edge = (0, 0)
         self._count = 0
         self.bulk(items)
+
+    def fork(self) -> Index:
+        """Another set with the same records, at the cost of a list of blocks; it shares them."""
+        twin = Index()
+        twin._blocks, twin._totals = list(self._blocks), list(self._totals)
+        twin._count = self._count
+        return twin
 
     def __len__(self) -> int:
         return self._count
@@ -129,7 +137,8 @@ class Index:
         if number == len(self._blocks) or not self._blocks[number].startswith(key, offset):
             return False
         block = self._blocks[number]
-        del block[offset : offset + _KEY_BYTES]
+        block = block[:offset] + block[offset + _KEY_BYTES :]
+        self._blocks[number] = block
         self._totals[number] -= _sum_ids(key)
         self._count -= 1
         self._changed(number)
@@ -143,7 +152,7 @@ class Index:
         rest = iter(items)
         while part := list(islice(rest, _CHUNK_RECORDS)):
             keys = _sorted_keys(part)
-            last = bytes(self._blocks[-1][-_KEY_BYTES:]) if self._blocks else b""
+            last = self._blocks[-1][-_KEY_BYTES:] if self._blocks else b""
             beyond = bisect_right(keys, last)
             self._weave(keys[:beyond])
             self._append(b"".join(keys[beyond:]))
@@ -214,7 +223,7 @@ class Index:
             self._append(key)
             return True
         block = self._blocks[number]
-        block[offset:offset] = key
+        self._blocks[number] = block = block[:offset] + key + block[offset:]
         self._totals[number] += _sum_ids(key)
         self._count += 1
         self._changed(number)
@@ -229,7 +238,7 @@ class Index:
             number = max(bisect_right(self._blocks, keys[at] + _BEYOND) - 1, 0)
             end = len(keys)
             if number + 1 < len(self._blocks):
-                end = bisect_left(keys, bytes(self._blocks[number + 1][:_KEY_BYTES]), at)
+                end = bisect_left(keys, self._blocks[number + 1][:_KEY_BYTES], at)
             self._weave_in(number, keys[at:end])
             at = end
 
@@ -238,11 +247,11 @@ class Index:
             for key in keys:
                 self._insert(key)
             return
-        block = bytes(self._blocks[number])
+        block = self._blocks[number]
         held = [block[at : at + _KEY_BYTES] for at in range(0, len(block), _KEY_BYTES)]
         woven = sorted({*held, *keys})
         size = -(-len(woven) // -(-len(woven) // _BLOCK_RECORDS))
-        blocks = [bytearray(b"".join(woven[at : at + size])) for at in range(0, len(woven), size)]
+        blocks = [b"".join(woven[at : at + size]) for at in range(0, len(woven), size)]
         self._blocks[number : number + 1] = blocks
         self._totals[number : number + 1] = map(_sum_ids, blocks)
         self._count += len(woven) - len(held)
@@ -257,7 +266,7 @@ class Index:
             self._totals[-1] += _sum_ids(keys[:done])
             self._changed(len(self._blocks) - 1)
         for start in range(done, len(keys), _BLOCK_BYTES):
-            block = bytearray(keys[start : start + _BLOCK_BYTES])
+            block = keys[start : start + _BLOCK_BYTES]
             self._blocks.append(block)
             self._totals.append(_sum_ids(block))
         self._count += len(keys) // _KEY_BYTES
@@ -324,7 +333,7 @@ class Index:
         while lower < upper:
             start, end = self._starts[number], min(self._starts[number + 1], upper)
             first, last = (lower - start) * _KEY_BYTES, (end - start) * _KEY_BYTES
-            yield bytes(self._blocks[number][first:last])
+            yield self._blocks[number][first:last]
             lower, number = end, number + 1
 
 

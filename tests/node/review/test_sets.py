@@ -89,12 +89,12 @@ async def test_a_failed_read_leaves_the_sets_as_admission_says(
         await until(lambda: here.sets.state()[Scope.WINDOW][0] == 1, here)
         real, failed = Sets._load_account, 0
 
-        async def failing(self: Sets, account: bytes) -> None:
+        async def failing(self: Sets, account: bytes, views: list) -> None:
             nonlocal failed
             failed += 1
             if failed == 2:
                 raise sqlite3.OperationalError("disk I/O error")
-            await real(self, account)
+            await real(self, account, views)
 
         monkeypatch.setattr(Sets, "_load_account", failing)
         await here.ledger.remove_peer(other.own.account)
