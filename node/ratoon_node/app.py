@@ -139,6 +139,7 @@ def _hub_limits(settings: Settings) -> HubLimits:
         settings.push_links,
         settings.link_queue_bytes_max,
         settings.horizon_days,
+        settings.strangers_bytes_per_second_max,
     )
 
 

@@ -225,6 +225,16 @@ class Settings:
             high=256 * MIB,
         ),
     ] = 4 * MIB
+    strangers_bytes_per_second_max: Annotated[
+        int,
+        Row(
+            "What nodes that you did not add get together in answers; 0 sets no limit. One of"
+            " them that begins anew has a million records in two minutes by the default.",
+            unit="bytes",
+            low=0,
+            high=4096 * MIB,
+        ),
+    ] = 8 * MIB
     # Requests.
     monitors: Annotated[
         tuple[str, ...],

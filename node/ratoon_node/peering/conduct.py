@@ -30,6 +30,8 @@ RECONCILE_PERIOD_MS = 10_000
 # One link in so many is kept for nodes that this one dials: strangers who come by the dozen must
 # not cut it off from those it chose.
 DIALLED_SHARE = 4
+# What strangers may have at once of what they may have in a while.
+PACE_BURST_MS = 1000
 # Ids whose time has not come.
 DEFERRED_MAX = 65_536
 #: Refusals that are this node's own trouble.
@@ -102,6 +104,26 @@ def is_fault(id_: bytes | None, code: Code, peer_fault: bool) -> bool:
 def room_for(side: Side, links_max: int) -> int:
     """Links there may be at once for one more to begin from this side."""
     return links_max if side is Side.DIALER else links_max - links_max // DIALLED_SHARE
+
+
+class Pace:
+    """Bytes a second that several links share: each waits until what it was given is paid for, so
+    they have equal shares however much each asks for.
+    """
+
+    def __init__(self, clock: Clock, bytes_per_s: int) -> None:
+        self._clock = clock
+        self._bytes_per_s = bytes_per_s
+        self._paid_ms = 0
+
+    async def pay(self, size: int) -> None:
+        """Return once more may be given to whoever was given `size` bytes; 0 a second: at once."""
+        if not self._bytes_per_s:
+            return
+        now_ms = self._clock.monotonic_ms()
+        self._paid_ms = max(self._paid_ms, now_ms) + size * 1000 // self._bytes_per_s
+        if self._paid_ms - now_ms > PACE_BURST_MS:
+            await self._clock.sleep_ms(self._paid_ms - now_ms - PACE_BURST_MS)
 
 
 class Budget:

@@ -24,7 +24,7 @@ from ratoon_node.operate.own import OwnAccount, is_whole
 from ratoon_node.peering.catchup import CatchUp
 from ratoon_node.peering.challenges import Challenges
 from ratoon_node.peering.clocks import Clocks
-from ratoon_node.peering.conduct import YIELD_MS, YIELD_MS_MAX, Conduct, Deferred, room_for
+from ratoon_node.peering.conduct import YIELD_MS, YIELD_MS_MAX, Conduct, Deferred, Pace, room_for
 from ratoon_node.peering.entry import may_serve
 from ratoon_node.peering.errands import Errands
 from ratoon_node.peering.exchange import Exchange
@@ -41,6 +41,7 @@ from ratoon_node.peering.serve import Serve
 from ratoon_node.peering.sets import Sets
 from ratoon_node.peering.wants import Wants
 from ratoon_node.peering.wire import Transport, Wire
+from ratoon_node.policy.admission import NodeClass
 from ratoon_node.policy.verdict import Verdict
 from ratoon_node.runtime import Clock, Spawn, timeout_ms
 from ratoon_node.store import read
@@ -90,6 +91,7 @@ class HubLimits:
     push_links: int
     queue_bytes_max: int
     horizon_days: int
+    strangers_bytes_per_s: int
 
 
 class Hub:
@@ -142,7 +144,15 @@ class Hub:
         self._yielded = Conduct(clock, YIELD_MS, YIELD_MS_MAX)
         self._deferred = Deferred(clock)
         self.serve = Serve(own.account, own.network, db, lambda: gate.policy, clock)
-        self._replies = Replies(own.account, db, sets, self.serve, clock)
+        self._replies = Replies(
+            own.account,
+            db,
+            sets,
+            self.serve,
+            clock,
+            Pace(clock, limits.strangers_bytes_per_s),
+            lambda node: gate.admission.class_of(node) is NodeClass.ADDED,
+        )
         self._challenges = Challenges(own.network, db, ledger, roster, clock, rng)
         self.errands = Errands(self.neighbours, clock)  # for what readers miss
         self._wants = Wants(self.neighbours, db, ledger, clock, spawn)

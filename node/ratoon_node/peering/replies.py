@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from functools import partial
 
-from ratoon_node.peering.conduct import FAULTS_MAX
+from ratoon_node.peering.conduct import FAULTS_MAX, Pace
 from ratoon_node.peering.neighbour import Neighbour
 from ratoon_node.peering.serve import Serve
 from ratoon_node.peering.sets import Sets
@@ -19,6 +20,7 @@ from ratoon_protocol.frames import (
     Find,
     Get,
     Outcome,
+    Packed,
     Reconcile,
 )
 from ratoon_protocol.kinds import Scope
@@ -27,6 +29,8 @@ from ratoon_protocol.reconcile import Reconciler, Window
 
 # Ids of one request answered at once, so that a large answer is never all in memory.
 ANSWER_IDS_MAX = 256
+# What looking up one id counts for, found or not.
+ASKED_BYTES = 256
 # Operations of one answer to `find` sent at once: each has up to 16 KiB.
 ANSWER_OPERATIONS_MAX = 64
 
@@ -34,7 +38,18 @@ ANSWER_OPERATIONS_MAX = 64
 class Replies:
     """What this node owes a peer, from its store and its sets."""
 
-    def __init__(self, own: bytes, db: Db, sets: Sets, serve: Serve, clock: Clock) -> None:
+    def __init__(
+        self,
+        own: bytes,
+        db: Db,
+        sets: Sets,
+        serve: Serve,
+        clock: Clock,
+        pace: Pace,
+        is_added: Callable[[bytes], bool],
+    ) -> None:
+        self._pace = pace
+        self._is_added = is_added
         self._own = own
         self._db = db
         self._sets = sets
@@ -53,6 +68,7 @@ class Replies:
                     items, absent = await self._serve.chain(request)
                     await link.writable()
                     link.session.reply(request.request, items, absent)
+                    await self._pay(link.peer, items, len(items) + len(absent))
                 case Find():
                     await self._find(neighbour, request)
             link.flush()
@@ -66,6 +82,14 @@ class Replies:
             last = at + ANSWER_IDS_MAX >= len(request.ids)
             link.session.reply(request.request, items, absent, last)
             link.flush()
+            await self._pay(link.peer, items, len(part.ids))
+
+    async def _pay(self, peer: bytes, items: Iterable[Packed], asked: int) -> None:
+        """Have a node that nobody added wait for its share of what strangers are given: asking
+        costs it 32 bytes, whatever it asks for and however often.
+        """
+        if not self._is_added(peer):
+            await self._pace.pay(asked * ASKED_BYTES + sum(item.size for item in items))
 
     async def _find(self, neighbour: Neighbour, request: Find) -> None:
         link = neighbour.link
@@ -76,6 +100,7 @@ class Replies:
             if items:
                 link.session.reply(request.request, items, last=False)
                 link.flush()
+                await self._pay(link.peer, items, len(items))
         link.session.reply(request.request, ())
 
     async def challenge(self, neighbour: Neighbour, event: Challenge) -> None:

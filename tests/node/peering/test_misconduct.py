@@ -9,8 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ratoon_node.app import Node
-from ratoon_node.peering.conduct import FAULTS_MAX
+from ratoon_node.peering.conduct import FAULTS_MAX, PACE_BURST_MS, Pace
 from ratoon_node.peering.exchange import GETS_MAX
 from ratoon_node.peering.wire import SocketTransport, Wire
 from ratoon_protocol.errors import Code
@@ -31,7 +33,7 @@ from tests.node.peering.meeting import (
     someone,
     until,
 )
-from tests.node.world import join
+from tests.node.world import Clock, join
 from tests.protocol.linked import node as raw_node
 
 
@@ -194,6 +196,66 @@ async def test_the_end_of_a_link_is_counted_with_its_reason(tmp_path: Path) -> N
         await until(lambda: a.hub._links == 0, a)
         assert b'links_closed_total{code="sync_malformed"} 1.0' in a.metrics.text()
         await hostile.close()
+
+
+class ByHand(Clock):
+    """Time passes by sleeping alone."""
+
+    at_ms = 0
+
+    def monotonic_ms(self) -> int:
+        return self.at_ms
+
+    async def sleep_ms(self, ms: int) -> None:
+        self.at_ms += max(ms, 0)
+
+
+async def test_strangers_share_what_a_node_gives_whatever_each_asks_for() -> None:
+    clock = ByHand()
+    pace = Pace(clock, 1000)
+    for _ in range(20):
+        await pace.pay(900)
+        await pace.pay(100)
+    assert clock.at_ms == 20_000 - PACE_BURST_MS
+    clock.at_ms += 60_000
+    await pace.pay(1000)
+    await pace.pay(1)
+    assert clock.at_ms == 80_001 - PACE_BURST_MS
+    await Pace(clock, 0).pay(10**12)
+    assert clock.at_ms == 80_001 - PACE_BURST_MS
+
+
+async def test_who_asks_for_the_same_again_and_again_pays_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asking costs 32 bytes an id, and on each of several links the answers were all sent."""
+    paid: list[int] = []
+
+    async def pay(self: Pace, size: int) -> None:
+        paid.append(size)
+
+    monkeypatch.setattr(Pace, "pay", pay)
+    async with serving(tmp_path / "a", 1) as (a, at_a), serving(tmp_path / "b", 2) as (b, at_b):
+        ann = someone(a, 3)
+        await join(a, ann)
+        post = ann.post("x" * 8000)
+        await publish(a, post)
+        await b.hub.meet(at_a)
+        await until(lambda: linked(a, b) and equal(a, b), b)
+        link = neighbour(b, a)
+        assert link is not None
+        paid.clear()
+        for _ in range(3):
+            await link.exchange.fetch([post.id] * 2)
+        assert len(paid) == 3
+        assert all(size > 8000 for size in paid)
+        await befriend(a, b, at_b, None)
+        await until(lambda: linked(a, b), b)
+        found = neighbour(b, a)
+        assert found is not None
+        paid.clear()
+        await found.exchange.fetch([post.id])
+        assert not paid, "whom the operator added"
 
 
 async def test_an_id_that_never_comes_is_not_asked_for_again(tmp_path: Path) -> None:
