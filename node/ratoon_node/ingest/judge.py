@@ -14,6 +14,7 @@ from ratoon_node.ingest.accounts import Accounts, AccountView
 from ratoon_node.ingest.operations import Operations
 from ratoon_node.ingest.rejudge import Rejudge
 from ratoon_node.ingest.retention import behind
+from ratoon_node.ingest.review import Review
 from ratoon_node.ingest.rulings import Rulings
 from ratoon_node.ingest.shelf import Shelf
 from ratoon_node.ingest.standing import Standing
@@ -75,6 +76,10 @@ class Judge:
 
     def finish(self) -> None:
         """The end of the transaction."""
+        if self._rulings.labelled:
+            policy, place = self._rulings.policy, self._place
+            review = Review(self._tx, self._accounts, policy, place.node, place.now_ms)
+            review.labelled(self._rulings.labelled)
         self._purse.finish()
         self._accounts.finish(self._tx)
 

@@ -7,6 +7,7 @@ payload that was never written is wanted; once it is here it is judged again wit
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Collection
 
 from ratoon_node.ingest.accounts import Accounts
 from ratoon_node.ingest.rulings import Rulings
@@ -49,11 +50,24 @@ class Review:
                 self._again(stored)
         return rows[-1].n if rows else None
 
+    def labelled(self, ids: Collection[bytes]) -> None:
+        """Judge records again that somebody labelled, or labels no more. What another rule decided
+        when they came stays where it is the stronger.
+        """
+        for id_ in sorted(ids):
+            for stored in self._tx.rows("id = ?", id_):
+                found = last_decision(self._tx.db, stored.n) if stored.disposition else None
+                least = stored.disposition
+                if found is None or found[0] in self._policy.about_labels:
+                    least = 0
+                self._again(stored, least)
+
     def _stands(self, stored: Row) -> bool:
         found = last_decision(self._tx.db, stored.n)
         return found is not None and self._policy.stands(*found, self._now_ms)
 
-    def _again(self, stored: Row) -> None:
+    def _again(self, stored: Row, least: int | None = None) -> None:
+        """Judge a record; with `least`, what is weaker than that or as before changes nothing."""
         account = read.account_id(self._tx.db, stored.account)
         view = self._accounts.find(self._tx.db, account)
         assert view is not None, "a stored record has an account"
@@ -63,6 +77,8 @@ class Review:
         nodes = self._accounts.hosts(self._tx, account)
         item = Candidate(whole, _NOBODY, body, None, peer_fault=False)
         decision = self._rulings.judge(item, view, nodes, self._node, self._now_ms)
+        if least is not None and decision.verdict in (stored.disposition, *range(least)):
+            return
         refused = decision.verdict >= Verdict.WITHHOLD
         bytes_state, payload = stored.bytes_state, stored.payload
         if refused and payload is not None:

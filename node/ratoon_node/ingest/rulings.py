@@ -49,7 +49,9 @@ class Rulings:
         self._tx = tx
         self._db = tx.db
         self._accounts = accounts
-        self._policy = policy
+        self.policy = policy
+        #: Records that a trusted labeler said something about: their rules answer anew.
+        self.labelled: set[bytes] = set()
         self._asked = policy.asked
         self._arriving = arriving
 
@@ -62,12 +64,18 @@ class Rulings:
         now_ms: int,
     ) -> Decision:
         """The strongest verdict of lists, rules and plugins on a record."""
+        if self._arriving and item.body is not None and item.record.header.kind == kinds.LABEL:
+            self._hear(view.id, item.body["target"])
         decided = self._of_policy(item, view, nodes, node, now_ms)
         said = item.said
         if said is None or decided.rule_id.startswith("allow."):
             return decided
         best = stronger(decided, said) or decided
         return best._replace(labels=decided.labels, drop_media=decided.drop_media)
+
+    def _hear(self, account: bytes, target: bytes) -> None:
+        if self.policy.about_labels and account in self.policy.labelers:
+            self.labelled.add(target)
 
     def _of_policy(
         self,
@@ -77,14 +85,15 @@ class Rulings:
         node: bytes,
         now_ms: int,
     ) -> Decision:
-        if self._policy.empty:
-            return self._policy.accepted
+        if self.policy.empty:
+            return self.policy.accepted
         header, body = item.record.header, item.body
         content: dict[str, Any] = {}
         if body is not None and header.kind not in (kinds.DELETE, kinds.HOSTING):
             content = self._content(header.kind, body, view, node, now_ms)
         facts = Facts(
             now_ms=now_ms,
+            arriving=self._arriving,
             nodes=nodes or (header.account,),
             peer=item.origin.peer,
             local=node in nodes,
@@ -98,7 +107,7 @@ class Rulings:
             facts = self._with_nodes(facts, header, view)
         if facts.texts and header.kind in _TEXTS and not self._asked.isdisjoint(_LIKENESS):
             facts = self._with_likeness(facts, item, view, node)
-        return self._policy.judge(header, body, facts)
+        return self.policy.judge(header, body, facts)
 
     def _content(
         self, kind: int, body: Body, view: AccountView, node: bytes, now_ms: int
@@ -163,7 +172,7 @@ class Rulings:
 
     def _labels(self, item: Candidate, view: AccountView) -> tuple[Given, ...]:
         """What trusted labelers say of the record and of its account."""
-        ceilings = self._policy.labelers
+        ceilings = self.policy.labelers
         found = []
         for labeler, payload in judging.given(self._db, list(ceilings), (item.record.id, view.id)):
             try:
@@ -191,14 +200,14 @@ class Rulings:
     ) -> Facts:
         if not self._arriving or not self._is_stranger(facts, view, node):
             return facts
-        texts, window_ms = facts.texts, self._policy.strangers.likeness_window_ms
+        texts, window_ms = facts.texts, self.policy.strangers.likeness_window_ms
         found: Alike = self._accounts.likeness.look(
             texts, view.id, item.record.id, facts.now_ms, window_ms
         )
         return facts._replace(near_duplicates=found.texts, near_duplicate_accounts=found.accounts)
 
     def _is_stranger(self, facts: Facts, view: AccountView, node: bytes) -> bool:
-        if facts.now_ms - view.first_seen_ms < self._policy.strangers.known_after_ms:
+        if facts.now_ms - view.first_seen_ms < self.policy.strangers.known_after_ms:
             return True
         if facts.local or facts.followed_locally:
             return False

@@ -50,6 +50,8 @@ class Policy:
         self._rules, self._table = _compiled or (RuleSet(file.rules), ListTable(file.entries))
         entries = tuple(entries)
         self._lists = Lists(self._table, ListTable(entries))
+        #: Rules whose answer changes when somebody gives or takes back a label.
+        self.about_labels = frozenset(rule.id for rule in file.rules if rule.when.label)
         self._momentary = {rule.id for rule in file.rules if rule.momentary}
         #: No rule and no entry: it accepts whatever it is shown.
         self.empty = not (file.rules or file.entries or entries)

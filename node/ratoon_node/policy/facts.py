@@ -31,6 +31,8 @@ class Facts(NamedTuple):
     """Everything known about one record. Accounts and nodes are ids of 32 bytes, times are ms."""
 
     now_ms: int
+    #: It comes in now; else it is judged again, and rules about the moment do not apply.
+    arriving: bool = True
     #: Nodes with a current hosting record for the account; a node's own account names itself.
     nodes: tuple[bytes, ...] = ()
     #: The node on whose link the record came; None for what people here publish and for bundles.

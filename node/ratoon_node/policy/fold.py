@@ -17,14 +17,23 @@ BORDER = ""
 # Longest phrase, in words or single signs: bounds the look-ups one place of a text can cost.
 PHRASE_TOKENS_MAX = 16
 
-# A subset of the confusables of Unicode's security mechanisms (UTS 39): the letters that spam
-# really borrows. Both the text and the list are folded, so a Cyrillic word still matches itself.
+# Of the thousands of confusables of Unicode's security mechanisms (UTS 39) those that spam borrows:
+# letters of other scripts, in whichever case they look like a Latin one, and of phonetics. NFKC has
+# undone mathematical, wide and circled letters already. Accents are kept, unlike there: words
+# differ by them. Both the text and the list are folded, so a Cyrillic word still matches itself.
 _LOOKALIKES = (
-    ("авегзіјкмнорстухѕԁԛԝһӏ", "abergijkmhopctyxsdqwhl"),
-    ("αβγεηικμνορτυχω", "abyenikmvoptuxw"),
-    ("օսհոցզ", "ouhngq"),
-    ("ıłøđħɑɡɩɪʏʀɢʜʟɴʙ", "ilodhagiiyrghlnb"),
+    ("авегзіјкмнорстухѕԁԛԝһӏ", "abergijkmhopctyxsdqwhl"),  # Cyrillic
+    ("ьүѵөғқҝҡԍԏꙇєԑ", "byvofkkkgtiee"),
+    ("αβγεηικμνορτυχω", "abyenikmvoptuxw"),  # Greek
+    ("ϳζ", "jz"),
+    ("օսհոցզ", "ouhngq"),  # Armenian
+    ("յքւ", "jpl"),
+    ("ıłøđħɑɡɩɪʏʀɢʜʟɴʙ", "ilodhagiiyrghlnb"),  # Latin beyond ASCII
     ("ᴀᴄᴅᴇꜰᴊᴋᴍᴏᴘꜱᴛᴜᴠᴡᴢ", "acdefjkmopstuvwz"),
+    ("ƅɓƈɗɖɇɛƒɠɦɨƙɭɫɱɲɵƥɋɽɾʂƭŧʈʉʋƴɏƶʐ", "bbcddeefghikllmnopqrrstttuvyyzz"),
+    ("ᎠᎡᎢᎥᎩᎪᎫᎬᎳᎷᎻᎽᏀᏃᏏᏒᏚᏞᏟᏢᏦᏴ", "drtiyajewmhygzbrslcpkb"),  # Cherokee
+    ("ꓐꓑꓓꓔꓖꓗꓙꓚꓜꓝꓟꓠꓡꓢꓣꓦꓧꓪꓫꓬꓮꓰꓲꓳꓴ", "bpdtgkjczfmnlsrvhwxyaeiou"),  # Lisu
+    ("ⲟⲣⲥⲧⲭⲩⲕⲓⲁⲉⲙⲛ", "opctxykiaemn"),  # Coptic
 )
 # Squared and circled capitals that NFKC leaves as pictures: first code point of each alphabet.
 _PICTURED_ALPHABETS = (0x1F150, 0x1F170)

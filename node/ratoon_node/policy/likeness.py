@@ -71,6 +71,8 @@ class _Text(NamedTuple):
     at_ms: int
     marks: tuple[int, ...]
     group: _Group
+    #: What was like it when it came.
+    alike: Alike
 
 
 class Likeness:
@@ -89,22 +91,23 @@ class Likeness:
     def look(
         self, texts: Iterable[str], account: bytes, id_: bytes, now_ms: int, window_ms: int
     ) -> Alike:
-        """What is like the words of record `id_`, which is remembered; a second time it is not
-        counted again.
+        """What is like the words of record `id_`, which is remembered; a second time the answer is
+        that of the first.
         """
         self._forget(now_ms - window_ms)
         known = self._texts.get(id_)
-        if known is None:
-            marks = self._marks(texts)
-            if not marks:
-                return Alike()
-            known = _Text(account, now_ms, marks, self._group_of(marks) or _Group())
-            known.group.add(account)
-            self._texts[id_] = known
-            for mark in marks:
-                self._last[mark] = known
-        group = known.group
-        return Alike(group.texts - 1, len(group.accounts) - 1)
+        if known is not None:
+            return known.alike
+        marks = self._marks(texts)
+        if not marks:
+            return Alike()
+        group = self._group_of(marks) or _Group()
+        group.add(account)
+        alike = Alike(group.texts - 1, len(group.accounts) - 1)
+        self._texts[id_] = known = _Text(account, now_ms, marks, group, alike)
+        for mark in marks:
+            self._last[mark] = known
+        return alike
 
     def _forget(self, before_ms: int) -> None:
         while self._texts:

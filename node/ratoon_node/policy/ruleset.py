@@ -177,6 +177,7 @@ class RuleSet:
         self._all = bits(range(len(self._rules)))
         self._labelling = bits(n for n, rule in enumerate(self._rules) if rule.label)
         self._dropping = bits(n for n, rule in enumerate(self._rules) if rule.drop_media)
+        self._momentary = bits(n for n, rule in enumerate(self._rules) if rule.momentary)
         self._about_content = 0
         self._steps: list[_Step] = []
         for name, dimension in _DIMENSIONS.items():
@@ -193,6 +194,8 @@ class RuleSet:
     def fired(self, seen: Seen, has_content: bool) -> Fired | None:
         """The strongest rule that fires, the first of equals, and what the others add to it."""
         mask = self._all if has_content else self._all & ~self._about_content
+        if not seen.facts.arriving:
+            mask &= ~self._momentary
         for asking, nothing, answer, fact in self._steps:
             if mask & asking:
                 found = fact(seen)

@@ -101,6 +101,28 @@ async def test_labels_of_trusted_labelers_bring_about_what_their_ceiling_allows(
         assert await codes(node, ann.post("forgiven")) == ["stored"]
 
 
+async def test_a_label_that_comes_later_counts_and_so_does_its_end(tmp_path: Path) -> None:
+    async with running(tmp_path) as node:
+        ann, strict = await people(node, 2)
+        policy = rule('label = "rude"') + rule('word = "dull"', "limit", name="dull")
+        policy += rule("posts_per_hour_min = 1", "hold", name="fast")
+        trust = f'[labelers]\ntrust = ["{strict.account.hex()}"]\n'
+        node.gate.policy = Policy.parse((policy + trust).encode())
+        first, fast = ann.post("a dull post"), ann.post("right after it")
+        assert await codes(node, first, fast) == ["stored", "held"]
+        posts = [first, fast]
+        for state, code in ((1, "held"), (1, "held"), (0, "duplicate"), (1, "held")):
+            salt = {"state": state, "value": "rude"}
+            labels = [strict.sign(kinds.LABEL, salt, one.id) for one in posts]
+            assert await codes(node, *labels) == ["stored"] * 2
+            # What another rule decided when it came stays.
+            assert await codes(node, *posts) == [code, "held"]
+        told = [row[:3] for row in await decisions(node, first.id)]
+        limited, held = (2, "spam", "dull"), (3, "spam", "r")
+        assert told == [limited, held, limited, held]
+        assert [row[2] for row in await decisions(node, fast.id)] == ["fast"]
+
+
 async def test_a_reply_to_somebody_who_does_not_follow_the_author(tmp_path: Path) -> None:
     async with running(tmp_path, policy=rule("reply_to_stranger = true")) as node:
         ann, bob, eve = await people(node, 3)

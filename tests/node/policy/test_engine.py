@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ratoon_node.policy.engine import Policy
-from ratoon_node.policy.facts import Referenced, shown_accounts
+from ratoon_node.policy.facts import Given, Referenced, shown_accounts
 from ratoon_node.policy.lists import ListEntry, Subject, spell_entity
 from ratoon_node.policy.plugins import POLICY_ERROR
 from ratoon_node.policy.verdict import ENTRY_VERDICTS, RULE_VERDICTS, Decision, Verdict, stronger
@@ -279,3 +279,89 @@ def test_the_stronger_of_two_is_the_first_of_equals():
     assert stronger(one, more) is stronger(more, one) is more
     assert stronger(None, one) is stronger(one, None) is one
     assert stronger(None, None) is None
+
+
+def test_labels_and_dropped_media_of_all_rules_that_fire_add_up():
+    def giving(when: str, then: str, name: str, more: str) -> str:
+        return rule(when, then, name) + more + "\n"
+
+    found = policy(
+        giving("mentions_min = 1", "label", "one", 'label = "loud"')
+        + giving("mentions_min = 2", "hold", "two", 'label = "rude"')
+        + giving("mentions_min = 3", "accept", "three", "drop_media = true"),
+        block(Subject.ACCOUNT, B, Verdict.WITHHOLD),
+        allow(Subject.ACCOUNT, C),
+    )
+
+    def marks(mentions: int, account: bytes = A) -> tuple:
+        answer = found.judge(header(account), BODY, facts(mentions=mentions))
+        return answer.verdict, answer.rule_id[:5], answer.labels, answer.drop_media
+
+    assert marks(0) == (Verdict.ACCEPT, "", (), False)
+    assert marks(1) == (Verdict.LABEL, "one", ("loud",), False)
+    assert marks(2) == (Verdict.HOLD, "two", ("rude", "loud"), False)
+    assert marks(3) == (Verdict.HOLD, "two", ("rude", "loud"), True)
+    assert marks(3, B) == (Verdict.WITHHOLD, "block", ("rude", "loud"), True)
+    assert marks(3, C) == (Verdict.ACCEPT, "allow", (), False)
+
+
+def test_a_label_brings_about_no_more_than_its_labeler_may():
+    found = policy(rule('label = "rude"', "withhold"))
+    for ceilings, expected in (
+        ((), Verdict.ACCEPT),
+        ((Verdict.LIMIT,), Verdict.LIMIT),
+        ((Verdict.LIMIT, Verdict.HOLD), Verdict.HOLD),
+        ((Verdict.QUARANTINE,), Verdict.WITHHOLD),
+    ):
+        given = tuple(Given("rude", ceiling) for ceiling in ceilings)
+        assert judged(found, facts(labels=(*given, Given("kind", Verdict.WITHHOLD))))[0] is expected
+
+
+def test_media_is_found_by_its_hash_and_by_what_it_looks_like():
+    found = policy(
+        f'[evidence]\nkey = "{A.hex()}"\n[lists.block]\nmedia = ["{B.hex()}", '
+        '"00000000000000ff/2", { entity = "pdq:' + "0" * 64 + '", then = "quarantine" }]\n'
+        '[lists.allow]\nmedia = ["00000000000000f0/0"]\n'
+    )
+    assert found.evidence_key == A
+    assert judged(found, facts(media=(C, B))) == (Verdict.WITHHOLD, f"block.media:{B.hex()}")
+    assert judged(found, facts(pictures=(0xFC,)))[1] == "block.media:00000000000000ff/2"
+    assert judged(found, facts(media=(C,), pictures=(0xF0, 0xF8))) == ACCEPTED
+    assert found.media_decision((), (), NOW_MS) is None
+    near = found.media_decision((), (), NOW_MS, pdq=((1 << 31) - 1,))
+    assert near is not None
+    assert (near.verdict, near.rule_id[:16]) == (Verdict.QUARANTINE, "block.media:pdq:")
+    assert found.media_decision((), (), NOW_MS, pdq=((1 << 32) - 1,)) is None
+
+
+def test_what_was_decided_stands_while_what_decided_it_does():
+    def stands(old: Policy, rule_id: str, new: Policy) -> bool:
+        return new.stands(rule_id, old.version, NOW_MS)
+
+    wave, words = rule("near_duplicates_min = 3", name="wave"), rule('word = "x"', name="words")
+    plugin = '[[plugin]]\nname = "bot"\ncommand = ["x"]\n'
+    old, without = policy(wave + words + plugin), policy(words)
+    changed = policy(rule("near_duplicates_min = 9", name="wave"))
+    assert stands(old, "words", old)
+    assert not stands(old, "words", without)  # asked again, it says the same
+    assert stands(old, "wave", changed)  # asked again, it would have seen nothing
+    assert not stands(old, "wave", without)
+    assert stands(old, "plugin.bot", policy(plugin))
+    assert not stands(old, "plugin.bot", without)
+    for entry in (
+        block(Subject.WORD, "cheap pills"),
+        block(Subject.WORD, "pills"),
+        block(Subject.DOMAIN, "bad.example"),
+        block(Subject.ACCOUNT, B),
+        block(Subject.NODE, B),
+        block(Subject.MEDIA, B),
+        block(Subject.MEDIA, "00000000000000ff/2"),
+        block(Subject.MEDIA, "00000000000000ff"),
+    ):
+        rule_id = f"block.{entry.subject}:{entry.entity}"
+        assert stands(old, rule_id, old.with_entries([entry]))
+        assert not stands(old, rule_id, old)
+        allowed = entry._replace(verdict=Verdict.ACCEPT)
+        assert not stands(old, rule_id, old.with_entries([allowed]))
+        late = entry._replace(expires_ms=NOW_MS)
+        assert not stands(old, rule_id, old.with_entries([late]))

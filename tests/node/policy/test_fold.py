@@ -20,6 +20,13 @@ from ratoon_node.policy import fold
         ("s\u0336p\u0336a\u0336m\u0336", "spam"),
         ("🅂🅿🅐Ⓜ", "spam"),
         ("𝓼𝓹𝓪𝓶", "spam"),
+        ("ꓢꓑꓮꓟ", "spam"),  # Lisu
+        ("ꮪᏢᎪᎷ", "spam"),  # Cherokee, which has small letters too
+        ("ʂƥɑɱ", "spam"),
+        ("ⲥⲁⲙ", "cam"),
+        ("ԁеаӏѕ", "deals"),
+        ("ᴅᴇᴀʟꜱ", "deals"),
+        ("ьуе", "bye"),
         ("año", "año"),
         ("ano", "ano"),
         ("STRASSE", "strasse"),
@@ -76,3 +83,10 @@ def test_phrases_are_tokens(text, tokens):
 
 def test_tags_compare_with_and_without_their_sign():
     assert fold.tag("#Spam") == fold.tag("ｓpam") == fold.tag("＃spam") == "spam"
+
+
+def test_each_lookalike_is_reached_and_becomes_a_latin_letter():
+    for signs, letters in fold._LOOKALIKES:
+        assert len(signs) == len(letters)
+        assert [fold.fold(sign) for sign in signs] == list(letters)
+        assert set(letters) <= set("abcdefghijklmnopqrstuvwxyz")

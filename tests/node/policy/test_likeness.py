@@ -95,7 +95,8 @@ def test_the_same_record_is_counted_once():
     for _ in range(3):
         assert seen.look(text, ident(1), ident(9), NOW_MS, HOUR_MS) == Alike()
     assert seen.look(text, ident(2), ident(8), NOW_MS, HOUR_MS) == Alike(1, 1)
-    assert seen.look(text, ident(1), ident(9), NOW_MS, HOUR_MS) == Alike(1, 1)
+    assert seen.look(text, ident(1), ident(9), NOW_MS, HOUR_MS) == Alike()  # as when it came
+    assert seen.look(text, ident(3), ident(7), NOW_MS, HOUR_MS) == Alike(2, 2)
 
 
 def test_what_is_older_than_the_window_is_forgotten():

@@ -116,6 +116,7 @@ NODES = st.lists(IDS, max_size=3, unique=True).map(tuple)
 FACTS = st.builds(
     Facts,
     now_ms=st.just(NOW_MS),
+    arriving=st.sampled_from([True, True, False]),
     nodes=NODES,
     peer=st.none() | IDS,
     local=st.booleans(),

@@ -55,6 +55,8 @@ def of_rules(
     """What each rule that fires says: no more than the labelers of its label may bring about."""
     found = []
     for rule in file.rules:
+        if rule.momentary and not facts.arriving:
+            continue
         if not fires(rule.when, header, body, facts):
             continue
         ceilings = [one.ceiling for one in facts.labels if one.value in rule.when.label]
