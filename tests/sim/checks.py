@@ -88,7 +88,8 @@ def difference(machines: Sequence[Machine], notes: Notes | None = None) -> str:
             return f"{up[0].name} {_counts(first)}, {machine.name} {_counts(state)}"
     for machine in up:
         for _, id_ in machine.peek(lambda db: read.wanted(db, 2**53, 0, 1000)):
-            rows = {other.name: _rows(other).get(id_) for other in up}
+            one = partial(read.by_id, id_=id_)
+            rows = {other.name: other.peek(one) for other in up}
             if any(_gives(name, held, notes) for name, held in rows.items()):
                 holds = ", ".join(f"{name} {_named(id_, held)}" for name, held in rows.items())
                 return f"{machine.name} wants bytes: {holds}"
@@ -126,9 +127,9 @@ def _private_difference(up: Sequence[Machine]) -> str:
 
 def _private(machine: Machine) -> dict[bytes, set[bytes]]:
     found: dict[bytes, set[bytes]] = {}
-    for id_, stored in _rows(machine).items():
-        if kinds.kind_class(stored.kind).scope is Scope.PRIVATE:
-            found.setdefault(_header(stored).account, set()).add(id_)
+    private = f"SELECT id, header FROM record WHERE kind % 8 >= {int(Lane.SELF)}"
+    for id_, header in machine.peek(lambda db: db.execute(private).fetchall()):
+        found.setdefault(record.decode_header(header).account, set()).add(id_)
     return found
 
 

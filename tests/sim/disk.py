@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
+import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,6 +24,18 @@ T = TypeVar("T")
 
 # A disk that is not busy: most answers within this, and a sync about as long again.
 ACCESS_S = 0.002
+
+
+@cache
+def empty_store() -> bytes:
+    """The file of a store that was made and never used: the same for every machine."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "empty"
+        made = InlineDb(path)
+        made._fold.fold(made._db)
+        made._db.close()
+        made._fold.close()
+        return path.read_bytes()
 
 
 class SimDb:

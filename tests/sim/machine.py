@@ -24,7 +24,7 @@ from ratoon_node.runtime import Runtime, Spawner
 from ratoon_node.store.db import Read
 from tests.node.powercut.disk import Disk, Survivors, write_out
 from tests.node.powercut.vfs import Powercut
-from tests.sim.disk import SimDb
+from tests.sim.disk import SimDb, empty_store
 from tests.sim.loop import BEGIN_MS, InlineExecutor, SimClock
 from tests.sim.network import Network, SimWire
 from tests.sim.trace import Trace
@@ -174,7 +174,9 @@ class Machine:
         self.lost.clear()
         self.clock.skew_ms = self.site.skew_ms  # as machines do at boot
         folder, number = self.disk, self._lives + 1
-        folder.mkdir(parents=True, exist_ok=True)
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            (folder / STORE).write_bytes(empty_store())
         rng = self._rng(f"life {number}")
         power = Powercut()
         try:

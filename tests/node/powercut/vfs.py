@@ -107,6 +107,8 @@ class _Handle:
     path: Path
     file: File
     syncs_folder: bool
+    #: The real VFS's write: made anew at each use it would cost as much as it does.
+    write: Any
 
 
 @dataclass
@@ -261,7 +263,8 @@ class Powercut:
         assert slot.value is not None
         base, ours = self._watching(slot.value)
         slot.value = ctypes.addressof(ours)
-        self._open[file] = _Handle(base, path, content, bool(flags & _SYNCS_FOLDER))
+        write = _WRITE(base.write)
+        self._open[file] = _Handle(base, path, content, bool(flags & _SYNCS_FOLDER), write)
         return OK
 
     def _watching(self, address: int) -> tuple[_Methods, _Methods]:
@@ -286,7 +289,7 @@ class Powercut:
             return code
         handle = self._open[file]
         handle.file.unsynced.append(Write(offset, ctypes.string_at(data, size)))
-        return int(_WRITE(handle.base.write)(file, data, size, offset))
+        return int(handle.write(file, data, size, offset))
 
     def _on_truncate(self, file: int, size: int) -> int:
         if code := self._refusal(None):
