@@ -190,8 +190,10 @@ def test_the_example_is_read_and_the_defaults_in_it_are_the_defaults():
     assert [rule.id for rule in found.rules] == [
         "links-from-strangers",
         "many-mentions",
+        "wave",
         "too-fast",
     ]
+    assert found.strangers == Strangers()
     assert found.budgets == Budgets()
 
 
