@@ -90,7 +90,7 @@ def difference(machines: Sequence[Machine], notes: Notes | None = None) -> str:
         for _, id_ in machine.peek(lambda db: read.wanted(db, 2**53, 0, 1000)):
             one = partial(read.by_id, id_=id_)
             rows = {other.name: other.peek(one) for other in up}
-            if any(_gives(name, held, notes) for name, held in rows.items()):
+            if any(_gives(name, held, notes, machine.name) for name, held in rows.items()):
                 holds = ", ".join(f"{name} {_named(id_, held)}" for name, held in rows.items())
                 return f"{machine.name} wants bytes: {holds}"
         if machine.peek(read.unjudged):
@@ -247,8 +247,11 @@ def _may_lack(name: str, id_: bytes, seen: Mapping[str, dict[bytes, Row]], notes
         return name in notes.blocking
     forgot = name in notes.forgetful or id_ in notes.rotten.get(name, ())
     promise = notes.promises.get(id_)
-    alone = (promise is not None and promise.private) or not _given(id_, seen, notes)
-    return notes.may_lack_bytes(id_) or (forgot and alone)
+    if promise is not None and promise.private:
+        # Refused once, and then left: homes give it nothing private any more (R-68).
+        left = name in notes.blocking and name in notes.left.get(promise.account, ())
+        return notes.may_lack_bytes(id_) or forgot or left
+    return notes.may_lack_bytes(id_) or (forgot and not _given(id_, seen, notes))
 
 
 def _given(id_: bytes, seen: Mapping[str, dict[bytes, Row]], notes: Notes) -> bool:
@@ -262,12 +265,17 @@ def _hidden(id_: bytes, seen: Mapping[str, dict[bytes, Row]], notes: Notes) -> b
     return not _given(id_, seen, notes) and any(map(_is_here, held))
 
 
-def _gives(name: str, stored: Row | None, notes: Notes) -> bool:
+def _gives(name: str, stored: Row | None, notes: Notes, to: str = "") -> bool:
     """Whether a node has bytes and gives them to others: of an account that its operator blocks it
-    hides what was stored before, but for the log.
+    hides what was stored before, but for the log; and what is private goes from one present home
+    to the other (R-68), not to one that was left.
     """
     if stored is None or not _is_here(stored):
         return False
+    if kinds.kind_class(stored.kind).scope is Scope.PRIVATE:
+        left = notes.left.get(_header(stored).account, set())
+        if left & {name, to}:
+            return False
     entries = notes.blocked.get(name, ())
     accounts = [one.entity for one in entries if one.subject is Subject.ACCOUNT]
     log = kinds.kind_class(stored.kind).lane is Lane.LOG

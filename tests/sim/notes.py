@@ -39,6 +39,8 @@ class Notes:
     stolen: dict[bytes, bytes] = field(default_factory=dict)
     #: Words in posts, by the id of the post.
     words: dict[bytes, bytes] = field(default_factory=dict)
+    #: Machines that people have moved away from, by account.
+    left: dict[bytes, set[str]] = field(default_factory=dict)
     #: How long people waited for the answer to what they published.
     answered_ms: list[int] = field(default_factory=list)
 

@@ -337,6 +337,9 @@ class Person:
 
     async def _move(self, homes: list[Machine]) -> None:
         old, self.homes = self.homes, homes
+        left = self._town.notes.left.setdefault(self.account, set())
+        left |= {home.name for home in old}
+        left -= {home.name for home in homes}
         self._town.trace.say(f"{self.name} moves to {' '.join(home.name for home in homes)}")
         for home in homes:
             await self._settle(home, hosting=True)

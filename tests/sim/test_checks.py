@@ -1,72 +1,46 @@
-"""What the checks of a world call lost, and what hidden: rows of two nodes, without any world."""
+"""What checkers of simulated worlds demand, and what they do not."""
 
 from __future__ import annotations
 
 import random
 
-import pytest
-
-from ratoon_node.policy.lists import ListEntry, Subject
 from ratoon_node.store.rows import Bytes, Row
+from ratoon_protocol import kinds
 from ratoon_protocol.record import Record
 from ratoon_protocol.status import Status
 from tests.node.world import Clock, person
 from tests.sim import checks
-from tests.sim.notes import Broken, Notes, Promise
+from tests.sim.notes import Notes, Promise
 
-ANN = person(b"network.", random.Random(1), Clock())
-POST = ANN.post("words")
-
-
-def stored(one: Record, state: Bytes) -> Row:
-    header = one.header
-    payload = one.payload if state is Bytes.HERE else None
-    place = (1, one.id, 1, 1, header.kind, header.seq, header.created_ms, header.slot)
-    bytes_ = (one.header_bytes, one.signature, payload)
-    return Row(*place, Status.LIVE, 0, 0, state, None, *bytes_)
+NETWORK = b"ratoon\0\1"
 
 
-def held(first: Bytes, second: Bytes) -> dict[str, dict[bytes, Row]]:
-    """What two nodes have of a post."""
-    return {name: {POST.id: stored(POST, at)} for name, at in (("n1", first), ("n2", second))}
+def held(signed: Record, bytes_state: Bytes) -> Row:
+    header = signed.header
+    kept = signed.payload if bytes_state is Bytes.HERE else None
+    of_record = (header.kind, header.seq, header.created_ms, header.slot)
+    rest = (signed.header_bytes, signed.signature, kept)
+    return Row(1, signed.id, 1, 1, *of_record, Status.LIVE, 0, 0, bytes_state, None, *rest)
 
 
-def promised(*machines: str, blocking: str = "", forgetful: str = "") -> Notes:
-    """A post that machines said they stored, as did two providers."""
-    notes = Notes(forgetful={forgetful})
-    promise = Promise(POST.id, ANN.account, POST.header.kind, private=False, two_providers=True)
-    promise.machines.update(dict.fromkeys(machines, 0.0))
-    notes.promises[POST.id] = promise
-    if blocking:
-        notes.blocked[blocking] = {ListEntry(Subject.ACCOUNT, ANN.account.hex()): None}
-    return notes
-
-
-LOST = [
-    (promised("n1", "n2"), Bytes.HERE, Bytes.WANTED),
-    (promised("n2"), Bytes.WANTED, Bytes.HERE),
-    (promised(), Bytes.WANTED, Bytes.WANTED),
-    (promised("n1", "n2", blocking="n2"), Bytes.WANTED, Bytes.HERE),
-    (promised("n2", blocking="n2"), Bytes.WANTED, Bytes.WANTED),
-    (promised("n2", forgetful="n1"), Bytes.WANTED, Bytes.HERE),
-]
-KEPT = [
-    (promised("n1", "n2"), Bytes.HERE, Bytes.HERE),
-    (promised("n2", blocking="n2"), Bytes.WANTED, Bytes.HERE),
-    (promised("n1", "n2", blocking="n2", forgetful="n1"), Bytes.WANTED, Bytes.HERE),
-]
-
-
-@pytest.mark.parametrize(("notes", "first", "second"), LOST)
-def test_bytes_that_somebody_could_give_or_promised_are_lost(
-    notes: Notes, first: Bytes, second: Bytes
-) -> None:
-    with pytest.raises(Broken, match="lost the bytes"):
-        checks._check_promises([], held(first, second), notes)
-
-
-@pytest.mark.parametrize(("notes", "first", "second"), KEPT)
-def test_bytes_that_a_blocking_operator_alone_has_are_hidden_and_not_lost(
-    notes: Notes, first: Bytes, second: Bytes
-) -> None:
-    checks._check_promises([], held(first, second), notes)
+def test_private_bytes_are_asked_of_present_homes_alone() -> None:
+    """Of a home that was left they are due to nobody, and nobody gives it what it refused once."""
+    ann = person(NETWORK, random.Random(1), Clock())
+    signed = ann.sign(kinds.SETTING, {"data": b"x"}, bytes(16))
+    post = ann.post("words")
+    notes = Notes(blocking={"n1"})
+    for one, private in ((signed, True), (post, False)):
+        machines = {"n1": 1.0}
+        promise = Promise(one.id, ann.account, one.header.kind, private, machines)
+        notes.promises[one.id] = promise
+    lost = {
+        name: {one.id: held(one, state) for one in (signed, post)}
+        for name, state in (("n1", Bytes.WANTED), ("n2", Bytes.HERE))
+    }
+    for left, due in (({"n3"}, True), ({"n1"}, False), ({"n2"}, True)):
+        notes.left[ann.account] = left
+        given = checks._gives("n2", lost["n2"][signed.id], notes, "n1")
+        assert given is (left == {"n3"})
+        assert checks._may_lack("n1", signed.id, lost, notes) is not due
+        assert checks._gives("n2", lost["n2"][post.id], notes, "n1")
+        assert not checks._may_lack("n1", post.id, lost, notes)
