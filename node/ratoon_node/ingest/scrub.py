@@ -23,8 +23,9 @@ from ratoon_node.store.db import Db
 from ratoon_node.store.rows import Bytes, Row, What
 from ratoon_node.store.write import Tx, in_set
 from ratoon_node.telemetry import Metrics
-from ratoon_protocol import keys, record
+from ratoon_protocol import keys, kinds, record
 from ratoon_protocol.errors import ProtocolError
+from ratoon_protocol.status import Status
 
 # Rows read and hashed at once: some 4 ms. A burst of 500 took a reader and the interpreter 75 to
 # 110 ms, and whoever published meanwhile waited.
@@ -33,6 +34,8 @@ SLICE_RECORDS = 25
 PAUSE_MS = 125
 # And before each round: where little is stored there is no hurry.
 ROUND_PAUSE_MS = 2500
+
+_GIVEN = (Status.LIVE, Status.SUPERSEDED)
 
 log = structlog.get_logger()
 
@@ -175,10 +178,16 @@ class Scrub:
 
 
 def _want_again(tx: Tx, number: int, now_ms: int) -> None:
-    """The bytes go and are asked of peers; what they did stays until they are back."""
+    """The bytes go and are asked of peers; what they did stays until they are back.
+
+    Those of what is revoked or capped nobody gives away: they are asked for if it lives again.
+    """
     for stored in tx.rows("n = ?", number):
-        stored = tx.set_standing(stored, stored.flags, stored.disposition, Bytes.WANTED, None)
-        tx.want(stored.n, now_ms)
+        given = stored.status in _GIVEN or stored.kind == kinds.IDENTITY
+        state = Bytes.WANTED if given else Bytes.DROPPED
+        stored = tx.set_standing(stored, stored.flags, stored.disposition, state, None)
+        if given:
+            tx.want(stored.n, now_ms)
         account = read.account_id(tx.db, stored.account)
         tx.log(What.STATUS, stored, account, in_set(stored.flags))
 

@@ -23,6 +23,8 @@ from ratoon_protocol.keys import SigningKey
 from ratoon_protocol.record import Record, decode_payload, decode_record
 from ratoon_protocol.status import Status
 from tests.node.ingest.replay import LINK, offer
+from tests.node.ingest.test_policy_at_ingest import wanted
+from tests.node.ingest.test_resurrection import stolen
 from tests.node.world import EVERYTHING, Clock, join, movable, person, running
 
 API = Origin(Way.API)
@@ -105,6 +107,29 @@ async def damage(node: Node, id_: bytes, part: str) -> None:
     await node.db.write(
         lambda db: db.execute(f"UPDATE record SET {part} = {changed} WHERE id = ?", (id_,))
     )
+
+
+async def test_what_nobody_gives_away_is_not_asked_for_until_it_lives_again(
+    tmp_path: Path,
+) -> None:
+    """A damaged payload of a revoked record; then the walk to it closes (R-55)."""
+    async with running(tmp_path) as node:
+        ann = person(node.settings.network_bytes, random.Random(2), node.runtime.clock)
+        await join(node, ann)
+        first = ann.post("the first")
+        await offer(node, [first], LINK)
+        last = ann.post("the last")
+        tips = {lane: [chain] for lane, chain in ann.author.chains.items()}
+        await offer(node, [stolen(ann, tips)], LINK)
+        assert await standings(node, [first]) == [(Status.REVOKED, first.payload)]
+        await damage(node, first.id, "payload")
+        await whole_round(node)
+        assert await standings(node, [first]) == [(Status.REVOKED, None)]
+        assert await wanted(node) == []
+        await offer(node, [last], LINK)
+        assert await wanted(node) == [first.id]
+        await offer(node, [first], LINK)
+        assert await standings(node, [first]) == [(Status.LIVE, first.payload)]
 
 
 async def standings(node: Node, records: Iterable[Record]) -> list[tuple[Status, bytes | None]]:
