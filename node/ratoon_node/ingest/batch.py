@@ -109,6 +109,12 @@ def _outcome(item: Candidate, answer: Answer) -> Outcome:
 
 
 def _fresh(candidates: Iterable[Candidate], outcomes: Sequence[Outcome]) -> dict[bytes, Record]:
-    """The records of this batch whose bytes are kept and may be passed on."""
+    """The records of this batch whose bytes are kept and may be passed on; of one that came more
+    than once the one that brought them.
+    """
     stored = {outcome.id for outcome in outcomes if outcome.code is Code.STORED}
-    return {item.record.id: item.record for item in candidates if item.record.id in stored}
+    return {
+        item.record.id: item.record
+        for item in candidates
+        if item.record.id in stored and item.record.payload is not None
+    }
