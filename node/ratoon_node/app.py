@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from ratoon_node import __version__
 from ratoon_node.config import Settings
 from ratoon_node.fanout import Fanout
-from ratoon_node.ingest.gate import Gate, GateLimits
+from ratoon_node.ingest.accounts import Accounts
+from ratoon_node.ingest.gate import Gate
+from ratoon_node.ingest.intake import GateLimits
 from ratoon_node.ingest.ledger import Ledger
 from ratoon_node.ingest.registry import Registry
 from ratoon_node.ingest.sessions import ReadMarks, Sessions
@@ -29,6 +31,7 @@ from ratoon_node.peering.sets import Sets
 from ratoon_node.peering.wire import Transport
 from ratoon_node.policy.engine import Policy
 from ratoon_node.runtime import Runtime
+from ratoon_node.store.arrivals import Arrivals
 from ratoon_node.store.db import Db
 from ratoon_node.telemetry import Metrics
 from ratoon_node.timeline.digest import Chapter, Digest
@@ -180,9 +183,11 @@ def _sessions(settings: Settings, runtime: Runtime, db: Db, node: bytes, gate: G
     )
 
 
-def _digest(runtime: Runtime, db: Db, fanout: Fanout, node: bytes, bells: Bells) -> Digest:
+def _digest(
+    runtime: Runtime, db: Db, fanout: Fanout, node: bytes, bells: Bells, arrivals: Arrivals
+) -> Digest:
     chapters = _chapters(node, bells)
-    digest = Digest(db, fanout, runtime.clock, runtime.spawn, node, chapters)
+    digest = Digest(db, fanout, runtime.clock, runtime.spawn, node, chapters, arrivals)
     digest.observers.append(bells.ring)
     return digest
 
@@ -194,6 +199,7 @@ def _gate(
     keys: Keys,
     policy: Policy,
     fanout: Fanout,
+    arrivals: Arrivals,
     metrics: Metrics,
     verifier: Verifier | None,
 ) -> Gate:
@@ -205,10 +211,10 @@ def _gate(
         network=settings.network_bytes,
         node=keys.account,
         policy=policy,
+        accounts=Accounts(settings.network_bytes, keys.slot_key, arrivals),
         fanout=fanout,
         metrics=metrics,
         limits=GateLimits.of(settings),
-        secret=keys.slot_key,
     )
 
 
@@ -238,14 +244,13 @@ def assemble(
 ) -> Node:
     """Wire a node on an open store; `lookup` asks about names, `verifier` checks what comes in."""
     clock, spawn, rng = runtime.clock, runtime.spawn, runtime.random
-    metrics, fanout = _metrics(runtime), Fanout()
-    gate = _gate(settings, runtime, db, keys, policy, fanout, metrics, verifier)
+    metrics, fanout, arrivals, bells = _metrics(runtime), Fanout(), Arrivals(), Bells()
+    gate = _gate(settings, runtime, db, keys, policy, fanout, arrivals, metrics, verifier)
     ledger = Ledger(db, gate, clock)
     registry = Registry(db, clock, keys.account, settings.name_domain)
     sessions = _sessions(settings, runtime, db, keys.account, gate)
-    own = OwnAccount(keys, gate, db, clock, rng)
+    own, sets = OwnAccount(keys, gate, db, clock, rng), Sets(db, fanout, clock, spawn)
     roster = Roster(keys.account, db, gate, ledger, fanout, clock, spawn)
-    sets = Sets(db, fanout, clock, spawn)
     receipts = _receipts(settings, runtime, db, keys.account, ledger, roster)
     heads = Heads(own, bool(settings.peers), db, gate, sets, clock, spawn)
     hub = Hub(
@@ -270,8 +275,7 @@ def assemble(
     )
     private = settings.accept_private_addresses
     names = Names(keys.account, db, registry, roster, hub, lookup, clock, spawn, rng, private)
-    bells = Bells()
-    digest = _digest(runtime, db, fanout, keys.account, bells)
+    digest = _digest(runtime, db, fanout, keys.account, bells, arrivals)
     return Node(
         settings,
         runtime,

@@ -15,7 +15,8 @@ from ratoon_node.ingest.caps import Days
 from ratoon_node.policy.likeness import Likeness
 from ratoon_node.policy.nodecounts import NodeCounts
 from ratoon_node.store import read
-from ratoon_node.store.rows import COLUMNS, Row, What, row
+from ratoon_node.store.arrivals import Arrivals
+from ratoon_node.store.rows import COLUMNS, ID_IS, Row, What, row
 from ratoon_node.store.write import Tx
 from ratoon_protocol import kinds, record
 from ratoon_protocol.errors import ProtocolError
@@ -29,6 +30,8 @@ from ratoon_protocol.status import Walk, walks
 ACCOUNTS_CACHED_MAX = 8192
 # Accounts whose homes are remembered: some 200 bytes each.
 HOSTS_CACHED_MAX = 65_536
+# Places of a chain that are known to be free: some 100 bytes each, 25 MiB in all views at worst.
+GAPS_MAX = 32
 HOUR_MS = 3_600_000
 
 ChainKey = tuple[bytes, Lane]
@@ -43,6 +46,22 @@ class ChainView:
     seq_max: int
     size: int
     days: Days | None = None
+    #: Places below the highest that nobody holds, those that were passed over last.
+    gaps: set[int] = field(default_factory=set)
+
+    def is_new(self, seq: int) -> bool:
+        """Note a record at `seq`; whether it is known without asking that no other is there."""
+        if seq <= self.seq_max:
+            if seq not in self.gaps:
+                return False
+            self.gaps.discard(seq)
+            return True
+        if seq > self.seq_max + 1:
+            if len(self.gaps) >= GAPS_MAX:
+                self.gaps.clear()
+            self.gaps.update(range(max(self.seq_max + 1, seq - GAPS_MAX), seq))
+        self.seq_max = seq
+        return True
 
 
 @dataclass(slots=True)
@@ -124,11 +143,12 @@ class InEach(Set[bytes]):
 class Accounts:
     """Views of the accounts that were used last. Touched by the writer's thread alone."""
 
-    def __init__(self, network: bytes, secret: bytes) -> None:
+    def __init__(self, network: bytes, secret: bytes, arrivals: Arrivals) -> None:
         self._network = network
         #: What the last hours brought, beside any account's view; `secret` keys it.
         self.likeness = Likeness(secret)
         self.node_counts = NodeCounts()
+        self._arrivals = arrivals
         self._views: OrderedDict[bytes, AccountView] = OrderedDict()
         self._hosts: dict[bytes, tuple[bytes, ...]] = {}
 
@@ -136,6 +156,7 @@ class Accounts:
         """Forget everything: the store did not take what it says."""
         self._views.clear()
         self._hosts.clear()
+        self._arrivals.clear()
 
     def hosts(self, tx: Tx, account: bytes) -> tuple[bytes, ...]:
         """Nodes whose current hosting record names the account."""
@@ -154,9 +175,10 @@ class Accounts:
         """
         for account in sorted(tx.moved):
             self._hosts.pop(account, None)
-            view = self.find(tx.db, account)
+            view = self.find(tx, account)
             if view is not None:
                 tx.log_account(What.ACCOUNT, view.n, account)
+        self._arrivals.note(tx.arrived.values(), tx.changed)
         tx.finish()
 
     def forget(self, account: bytes) -> None:
@@ -169,73 +191,70 @@ class Accounts:
         while len(self._views) > ACCOUNTS_CACHED_MAX:
             self._views.popitem(last=False)
 
-    def find(self, db: sqlite3.Connection, account: bytes) -> AccountView | None:
+    def find(self, tx: Tx, account: bytes) -> AccountView | None:
         """The view of an account that has a row here."""
         view = self._views.get(account)
         if view is not None:
             self._views.move_to_end(account)
             return view
-        found = db.execute(
+        found = tx.db.execute(
             "SELECT n, first_seen_ms, judged, vanished_ms, head FROM account WHERE id = ?",
             (account,),
         ).fetchone()
         if found is None:
             return None
         number, first_seen_ms, judged, vanished_ms, head = found
-        log = load_log(db, account, number, self._network)
+        log = load_log(tx.db, account, number, self._network)
         view = AccountView(account, number, first_seen_ms, vanished_ms, not judged, log, head)
         self.put(view)
         return view
 
-    def chain(self, db: sqlite3.Connection, view: AccountView, header: Header) -> ChainView | None:
+    def chain(self, tx: Tx, view: AccountView, header: Header) -> ChainView | None:
         """The chain a header belongs to, if this store has it."""
         lane = header.kind_class.lane
         key = b"" if lane is Lane.NONE else header.key
         chain = view.chains.get((key, lane))
         if chain is None:
-            found = db.execute(
+            found = tx.db.execute(
                 "SELECT n FROM chain WHERE account = ? AND key = ? AND lane = ?",
                 (view.n, key, lane),
             ).fetchone()
             if found is None:
                 return None
-            chain = ChainView(found[0], *_extent(db, found[0]))
+            chain = ChainView(found[0], *_extent(tx.db, found[0]))
             view.chains[key, lane] = chain
         return chain
 
-    def walks(
-        self, db: sqlite3.Connection, view: AccountView, key: bytes, lane: Lane
-    ) -> list[Walk]:
+    def walks(self, tx: Tx, view: AccountView, key: bytes, lane: Lane) -> list[Walk]:
         """The walks from a revoked key's tips in a lane; none if no tips limit it (R-55)."""
         found = view.walks.get((key, lane))
         if found is None:
+            db = tx.db  # kept with the walk for longer than the transaction
 
             def lookup(id_: bytes) -> Header | None:
-                held = db.execute("SELECT header FROM record WHERE id = ?", (id_,)).fetchone()
+                held = db.execute(f"SELECT header FROM record WHERE {ID_IS}", (id_,)).fetchone()
                 return record.decode_header(held[0]) if held else None
 
             found = walks(view.id, view.log.authority(key), lane, lookup)
             view.walks[key, lane] = found
         return found
 
-    def reached(
-        self, db: sqlite3.Connection, view: AccountView, key: bytes, lane: Lane
-    ) -> Set[bytes]:
+    def reached(self, tx: Tx, view: AccountView, key: bytes, lane: Lane) -> Set[bytes]:
         """The ids that a revoked key's tips reach in a lane."""
-        found = self.walks(db, view, key, lane)
+        found = self.walks(tx, view, key, lane)
         return found[0].reached if len(found) == 1 else InEach([walk.reached for walk in found])
 
-    def tips(self, db: sqlite3.Connection, view: AccountView, key: bytes, lane: Lane) -> Set[bytes]:
+    def tips(self, tx: Tx, view: AccountView, key: bytes, lane: Lane) -> Set[bytes]:
         """As `reached`; empty, and nothing is walked, for a lane that no tips limit."""
         authority = view.log.authority(key)
         if not authority.marks or not authority.limiting_tips(lane):
             return NO_TIPS
-        return self.reached(db, view, key, lane)
+        return self.reached(tx, view, key, lane)
 
-    def days(self, db: sqlite3.Connection, chain: ChainView) -> Days | None:
+    def days(self, tx: Tx, chain: ChainView) -> Days | None:
         """The days of a chain; None while it is too small for one to be over the cap."""
         if chain.days is None and chain.size >= RECORDS_PER_KEY_LANE_DAY_MAX:
-            chain.days = Days.read(db, chain.n)
+            chain.days = Days.read(tx.db, chain.n)
         return chain.days
 
 

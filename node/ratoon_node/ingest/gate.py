@@ -11,15 +11,15 @@ import sqlite3
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import structlog
 
-from ratoon_node.config import Settings
 from ratoon_node.errors import NodeError
 from ratoon_node.fanout import Committed, Fanout
 from ratoon_node.ingest.accounts import Accounts
 from ratoon_node.ingest.batch import Applied, apply
+from ratoon_node.ingest.intake import Batch, GateLimits, Verified, Waiting
 from ratoon_node.ingest.judge import Place
 from ratoon_node.ingest.pace import Pace
 from ratoon_node.ingest.plugins import Plugins
@@ -69,53 +69,6 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 
-class GateLimits(NamedTuple):
-    """Bounds of the intake and of what is kept."""
-
-    intake_records_max: int
-    intake_bytes_max: int
-    batch_records_max: int
-    horizon_days: int
-
-    @classmethod
-    def of(cls, settings: Settings) -> GateLimits:
-        """As the operator set them."""
-        return cls(
-            settings.intake_records_max,
-            settings.intake_bytes_max,
-            settings.batch_records_max,
-            settings.horizon_days,
-        )
-
-
-class _Batch(NamedTuple):
-    items: Sequence[Submission]
-    size: int
-    origin: Origin
-    came_ms: int
-    answer: asyncio.Future[list[Outcome]]
-
-
-class _Waiting(NamedTuple):
-    """What was taken in and is not yet answered: records, and their bytes."""
-
-    records: int = 0
-    size: int = 0
-
-    def more(self, records: int, size: int) -> _Waiting:
-        """With so many more."""
-        return _Waiting(self.records + records, self.size + size)
-
-
-class _Verified(NamedTuple):
-    """Batches whose items are candidates or refused, flat and in order."""
-
-    batches: list[_Batch]
-    items: list[Candidate | Outcome]
-    #: Ids that were here: their signatures were not checked.
-    known: frozenset[bytes]
-
-
 class Gate:
     """The one way in. `policy` and `admission` are replaced whole when they change."""
 
@@ -129,10 +82,10 @@ class Gate:
         network: bytes,
         node: bytes,
         policy: Policy,
+        accounts: Accounts,
         fanout: Fanout,
         metrics: Metrics,
         limits: GateLimits,
-        secret: bytes,
     ) -> None:
         self._db = db
         self._clock = clock
@@ -145,19 +98,21 @@ class Gate:
         self._fanout = fanout
         self._metrics = metrics
         self._limits = limits
-        self._accounts = Accounts(network, secret)
+        self._accounts = accounts
         self.plugins = Plugins(db, clock, node)
         self._no_read = Outage("store_cannot_read")
         self.scrub = Scrub(db, self._accounts, clock, metrics, self._repaired)
         self.retention = Retention(
             db, self._accounts, clock, node, limits.horizon_days, self._repaired
         )
-        self._intake: deque[_Batch] = deque()
-        self._waiting = _Waiting()
+        self._intake: deque[Batch] = deque()
+        self._waiting = Waiting()
         self._pace = Pace()
-        self._waiting_of = {way: _Waiting() for way in Way}
+        self._waiting_of = {way: Waiting() for way in Way}
         self._arrived = asyncio.Event()
-        self._verified: asyncio.Queue[_Verified] = asyncio.Queue(maxsize=1)
+        #: Fewer are written with the next ones, if these are ready: a commit has its price.
+        self._join_below = limits.batch_records_max // 2
+        self._verified: asyncio.Queue[Verified] = asyncio.Queue(maxsize=1)
         #: Accounts to judge in slices, each once: never more than there are in the store.
         self._postponed: dict[bytes, None] = {}
         self._judging = False
@@ -197,7 +152,7 @@ class Gate:
         self.check_room(origin.way, len(items), size)
         answer: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
         came_ms = self._clock.monotonic_ms()
-        self._intake.append(_Batch(items, size, origin, came_ms, answer))
+        self._intake.append(Batch(items, size, origin, came_ms, answer))
         self._wait_for(origin.way, len(items), size)
         self._arrived.set()
         return await answer
@@ -222,7 +177,7 @@ class Gate:
         self._metrics.ingest_waiting_bytes.set(self._waiting.size)
 
     async def _verify_batches(self) -> None:
-        batches: list[_Batch] = []
+        batches: list[Batch] = []
         try:
             while True:
                 await self._arrived.wait()
@@ -238,7 +193,7 @@ class Gate:
         finally:
             self._refuse([*batches, *self._intake], Code.SHUTDOWN, "closing")
 
-    def _take(self) -> list[_Batch]:
+    def _take(self) -> list[Batch]:
         """Everything that waits, up to a batch; at least one submission, whatever its size."""
         taken = [self._intake.popleft()]
         size = len(taken[0].items)
@@ -250,7 +205,7 @@ class Gate:
             self._arrived.clear()
         return taken
 
-    async def _verify(self, batches: list[_Batch]) -> _Verified:
+    async def _verify(self, batches: list[Batch]) -> Verified:
         """Look up what a link said it is, and have the rest done where signatures are checked."""
         flat = [(item, batch.origin) for batch in batches for item in batch.items]
         known = await self._known([item.id for item, _ in flat if isinstance(item, Parts)])
@@ -271,7 +226,7 @@ class Gate:
             fresh = [accept(item, origin, finding) for (item, origin), finding in some]
             items += await self.plugins.ask(self.policy, fresh)
             await self._clock.sleep_ms(0)  # whoever reads meanwhile
-        return _Verified(batches, items, known)
+        return Verified(batches, items, known)
 
     async def _known(self, ids: Sequence[bytes]) -> frozenset[bytes]:
         """Those of `ids` whose header is here; none where the store cannot say."""
@@ -286,11 +241,15 @@ class Gate:
         return known
 
     async def _write_batches(self) -> None:
-        batches: list[_Batch] = []
+        batches: list[Batch] = []
         try:
             while True:
                 verified = await self._verified.get()
                 batches = verified.batches
+                await self._clock.sleep_ms(0)  # what was examined meanwhile is handed over
+                while len(verified.items) < self._join_below and not self._verified.empty():
+                    verified = verified.joined(self._verified.get_nowait())
+                    batches = verified.batches
                 try:
                     outcomes = await self._write(verified.items, verified.known)
                 except Exception as error:
@@ -305,7 +264,7 @@ class Gate:
             left = [] if self._verified.empty() else self._verified.get_nowait().batches
             self._refuse([*batches, *left], Code.SHUTDOWN, "closing")
 
-    def _answer(self, batches: Sequence[_Batch], outcomes: Sequence[Outcome]) -> None:
+    def _answer(self, batches: Sequence[Batch], outcomes: Sequence[Outcome]) -> None:
         at = 0
         for batch in batches:
             part = list(outcomes[at : at + len(batch.items)])
@@ -315,7 +274,7 @@ class Gate:
             if not batch.answer.done():
                 batch.answer.set_result(part)
 
-    def _refuse(self, batches: Sequence[_Batch], code: Code, detail: str) -> None:
+    def _refuse(self, batches: Sequence[Batch], code: Code, detail: str) -> None:
         for batch in batches:
             self._wait_for(batch.origin.way, -len(batch.items), -batch.size)
             if not batch.answer.done():
@@ -448,7 +407,7 @@ class Gate:
 
         def run(db: sqlite3.Connection) -> tuple[Cursor | None, Tx]:
             tx = Tx(db)
-            view = self._accounts.find(db, account)
+            view = self._accounts.find(tx, account)
             assert view is not None, "a marked account has a row"
             after = Rejudge(tx, self._accounts, now_ms).slice(view, cursor)
             self._accounts.finish(tx)

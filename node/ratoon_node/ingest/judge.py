@@ -23,7 +23,7 @@ from ratoon_node.policy.admission import Admission, Budgets, Usage
 from ratoon_node.policy.verdict import Decision, Verdict
 from ratoon_node.store import index
 from ratoon_node.store.read import code_of
-from ratoon_node.store.rows import Bytes, Flag, Row, What
+from ratoon_node.store.rows import ID_IS, Bytes, Flag, Row, What
 from ratoon_node.store.write import Tx, in_set
 from ratoon_protocol import kinds
 from ratoon_protocol.errors import Code, ProtocolError, RecordError
@@ -91,7 +91,7 @@ class Judge:
         header = item.record.header
         nodes = self._accounts.hosts(self._tx, header.account)
         self._check_carried(header, nodes, item.origin)
-        view = self._accounts.find(self._tx.db, header.account)
+        view = self._accounts.find(self._tx, header.account)
         if header.kind == kinds.IDENTITY:
             return self._invalid_operation(item, view, nodes)
         if view is None or view.log.head is None:
@@ -122,7 +122,7 @@ class Judge:
             else:
                 fresh[item.record.id] = item
         if fresh:
-            new = self._accounts.find(self._tx.db, account) is None
+            new = self._accounts.find(self._tx, account) is None
             found |= self._operations.admit(list(fresh.values()))
             for id_, item in fresh.items():
                 if isinstance(found[id_], Outcome):
@@ -137,7 +137,7 @@ class Judge:
         """
         id_ = item.record.id
         if id_ in self._here:
-            found = self._tx.rows("id = ?", id_)
+            found = self._tx.rows(ID_IS, id_)
             if found:
                 return self._again(found[0], item)
         if id_ in self._unchecked:
@@ -176,7 +176,7 @@ class Judge:
         lane = header.kind_class.lane
         if lane is Lane.NONE:
             return 0, frozenset()
-        tips = self._accounts.tips(self._tx.db, view, header.key, lane)
+        tips = self._accounts.tips(self._tx, view, header.key, lane)
         verdict = authority_status(view.log, item.record.id, header, lambda _key, _lane: tips)
         if verdict is Status.UNPROVEN:
             raise RecordError(Code.UNKNOWN_KEY)
@@ -189,7 +189,7 @@ class Judge:
     def _is_awaited(self, view: AccountView, item: Candidate) -> bool:
         """Whether walks from the key's tips stop here for want of this record: it will be live."""
         id_, header = item.record.id, item.record.header
-        walks = self._accounts.walks(self._tx.db, view, header.key, header.kind_class.lane)
+        walks = self._accounts.walks(self._tx, view, header.key, header.kind_class.lane)
         return bool(walks) and all(id_ in walk.missing or id_ in walk.reached for walk in walks)
 
     def _check_rates(self, view: AccountView, item: Candidate) -> None:
@@ -219,7 +219,7 @@ class Judge:
         account = item.record.header.account
         payers = self._payers(nodes, account, item.origin)
         if payers:
-            known = self._accounts.find(self._tx.db, account) is not None
+            known = self._accounts.find(self._tx, account) is not None
             size = sum(_size(one.record) for one in (item, *others))
             self._purse.check(payers, Usage(0 if known else 1, 1 + len(others), size))
 
@@ -261,7 +261,7 @@ class Judge:
         self._count(view, item)
         self._rejudge.arrived(view, header, found.id)
         if flags & Flag.REVOKED:  # a walk that waited for it may have made it live
-            stored = self._tx.rows("id = ?", found.id)[0]
+            stored = self._tx.rows(ID_IS, found.id)[0]
         return Outcome(found.id, code_of(stored), peer_fault=item.peer_fault)
 
     def _count(self, view: AccountView, item: Candidate) -> None:
@@ -318,7 +318,7 @@ class Judge:
     def _fill(self, stored: Row, item: Candidate) -> Outcome:
         """Wanted bytes arrived. The header was verified; the hash ties the payload to it."""
         header = item.record.header
-        view = self._accounts.find(self._tx.db, header.account)
+        view = self._accounts.find(self._tx, header.account)
         assert view is not None, "a stored record has an account"
         nodes = self._accounts.hosts(self._tx, header.account)
         decision = self._rulings.judge(item, view, nodes, self._place.node, self._place.now_ms)

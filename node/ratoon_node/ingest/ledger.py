@@ -15,7 +15,7 @@ from ratoon_node.ingest.gate import Gate
 from ratoon_node.policy.lists import ListEntry, Subject
 from ratoon_node.runtime import Clock
 from ratoon_node.store.db import Db, Read
-from ratoon_node.store.rows import What
+from ratoon_node.store.rows import What, id_is
 from ratoon_node.store.write import Tx
 from ratoon_protocol import kinds
 from ratoon_protocol.errors import Code
@@ -39,7 +39,7 @@ WANTED_RETRY_MS_MAX = 7 * 86_400_000
 _NOTE_ACK = f"""
 INSERT INTO ack (record, node, code, at_ms)
 SELECT record.n, ?, ?, ? FROM record JOIN account ON account.n = record.account
-WHERE record.id = ?
+WHERE {id_is("?4")}
   AND EXISTS (
     SELECT 1 FROM pointer JOIN account AS host ON host.n = pointer.account
     WHERE target = account.id AND kind = ? AND host.id = ?

@@ -8,7 +8,7 @@ from ratoon_node.ingest.accounts import Accounts, AccountView, load_log
 from ratoon_node.ingest.rejudge import Rejudge
 from ratoon_node.ingest.shelf import Shelf
 from ratoon_node.ingest.submission import Candidate, Outcome
-from ratoon_node.store.rows import Bytes
+from ratoon_node.store.rows import ID_IS, Bytes
 from ratoon_node.store.write import Tx
 from ratoon_protocol.errors import Code, ProtocolError, RecordError
 from ratoon_protocol.identity import Added, Change, IdentityLog, Operation, parse_operation
@@ -35,7 +35,7 @@ class Operations:
         off later, and then nobody could tell why it was here.
         """
         account = items[0].record.header.account
-        view = self._accounts.find(self._tx.db, account)
+        view = self._accounts.find(self._tx, account)
         whole = view is None or view.whole
         if view is not None and not whole:  # what builds on a damaged one waits in the store
             view.log = load_log(self._tx.db, account, view.n, self._network)
@@ -84,7 +84,7 @@ class Operations:
     def _follow(self, view: AccountView, change: Change, before: dict[bytes, object]) -> None:
         """Make the store follow a grown log: rows cut off, the head, what keys may do."""
         for id_ in change.dropped:
-            for stored in self._tx.rows("id = ?", id_):
+            for stored in self._tx.rows(ID_IS, id_):
                 self._tx.remove_record(stored, view.id)
                 view.chains.clear()
         head = view.log.head

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ratoon_node.ingest import caps
 from ratoon_node.ingest.accounts import Accounts, AccountView
 from ratoon_node.ingest.standing import Standing
-from ratoon_node.store.rows import Flag, Row
+from ratoon_node.store.rows import ID_IS, Flag, Row
 from ratoon_node.store.write import Tx
 from ratoon_protocol import kinds, record
 from ratoon_protocol.kinds import Lane
@@ -76,14 +76,15 @@ class Rejudge:
         found = view.walks.get((key, lane))
         if not found:
             return
+        self._tx.flush()  # walks look into the store
         new = {reached for walk in found for reached in walk.arrived(id_)}
         if not new:
             return
         standing = Standing(self._tx, view.id, self.now_ms)
         for reached in sorted(new):
-            for stored in self._tx.rows("id = ?", reached):
+            for stored in self._tx.rows(ID_IS, reached):
                 self._judge_row(view, standing, lane, stored)
-        chain = self._accounts.chain(self._tx.db, view, header)
+        chain = self._accounts.chain(self._tx, view, header)
         assert chain is not None, "the header that came has one"
         self._settle(view, (chain.n, key, lane))
 
@@ -165,7 +166,7 @@ class Rejudge:
         if found is not None:
             found.days = None  # made anew by what is reached now
         standing = Standing(self._tx, view.id, self.now_ms)
-        tips = self._accounts.tips(self._tx.db, view, key, lane)
+        tips = self._accounts.tips(self._tx, view, key, lane)
         for day in days:
             above = caps.above(caps.ranks_of(self._tx.db, number, day, tips))
             for row, over in above.items():
@@ -203,7 +204,7 @@ class Rejudge:
                 view.log,
                 stored.id,
                 header,
-                lambda key, at: self._accounts.reached(self._tx.db, view, key, at),
+                lambda key, at: self._accounts.reached(self._tx, view, key, at),
             )
             if verdict is Status.UNPROVEN and view.whole:
                 # The one operation that listed the key was cut off: nobody keeps it.

@@ -69,7 +69,7 @@ class Review:
     def _again(self, stored: Row, least: int | None = None) -> None:
         """Judge a record; with `least`, what is weaker than that or as before changes nothing."""
         account = read.account_id(self._tx.db, stored.account)
-        view = self._accounts.find(self._tx.db, account)
+        view = self._accounts.find(self._tx, account)
         assert view is not None, "a stored record has an account"
         header = record.decode_header(stored.header)
         body = body_of(stored.payload) if stored.payload is not None else None

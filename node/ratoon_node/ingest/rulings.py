@@ -24,6 +24,7 @@ from ratoon_node.policy.naming import parse_handle
 from ratoon_node.policy.verdict import Decision, stronger
 from ratoon_node.store import judging
 from ratoon_node.store.read import followed_by_hosted
+from ratoon_node.store.rows import ID_IS
 from ratoon_node.store.write import Tx
 from ratoon_protocol import bodies, kinds
 from ratoon_protocol.errors import ProtocolError
@@ -47,7 +48,6 @@ class Rulings:
         self, tx: Tx, accounts: Accounts, policy: Policy, *, arriving: bool = True
     ) -> None:
         self._tx = tx
-        self._db = tx.db
         self._accounts = accounts
         self.policy = policy
         #: Records that a trusted labeler said something about: their rules answer anew.
@@ -119,9 +119,9 @@ class Rulings:
             "first_post": "first_post" in asked
             and kind == kinds.POST
             and not view.posts_last_hour(now_ms)
-            and not _has_post(self._db, view.n),
+            and not _has_post(self._tx.db, view.n),
             "followed_locally": "followed_locally" in asked
-            and followed_by_hosted(self._db, view.id, node),
+            and followed_by_hosted(self._tx.db, view.id, node),
             "referenced_accounts": self._shown(kind, body),
             "texts": texts,
             "links": links_in(texts, bodies.links(kind, body)),
@@ -154,9 +154,9 @@ class Rulings:
         )
 
     def _author(self, id_: bytes) -> bytes | None:
-        found = self._db.execute(
+        found = self._tx.db.execute(
             "SELECT account.id FROM record JOIN account ON account.n = record.account"
-            " WHERE record.id = ?",
+            f" WHERE {ID_IS}",
             (id_,),
         ).fetchone()
         return found[0] if found else None
@@ -168,13 +168,15 @@ class Rulings:
         asked = self._author(body["parent"]) or body.get("parent_account")
         if asked is None or asked == view.id:
             return False
-        return not judging.follows(self._db, asked, view.id)
+        return not judging.follows(self._tx.db, asked, view.id)
 
     def _labels(self, item: Candidate, view: AccountView) -> tuple[Given, ...]:
         """What trusted labelers say of the record and of its account."""
         ceilings = self.policy.labelers
         found = []
-        for labeler, payload in judging.given(self._db, list(ceilings), (item.record.id, view.id)):
+        for labeler, payload in judging.given(
+            self._tx.db, list(ceilings), (item.record.id, view.id)
+        ):
             try:
                 value = decode_payload(payload).get("value")
             except ProtocolError:
@@ -212,7 +214,7 @@ class Rulings:
         if facts.local or facts.followed_locally:
             return False
         known = "followed_locally" in self._asked
-        return known or not followed_by_hosted(self._db, view.id, node)
+        return known or not followed_by_hosted(self._tx.db, view.id, node)
 
 
 def _domains(view: AccountView) -> tuple[str, ...]:

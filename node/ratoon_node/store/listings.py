@@ -6,11 +6,13 @@ Derived (`timeline.listings` keeps them). A place is a position and the number o
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
+from ratoon_node.store import bulk, names
 from ratoon_node.store.listed import Place
+from ratoon_node.store.names import Tally
 
 
 class Listing(IntEnum):
@@ -47,24 +49,34 @@ def forget(db: sqlite3.Connection, record: int) -> dict[tuple[int, Key], int]:
         "DELETE FROM listing WHERE what = ? AND key = ? AND position = ?",
         found,
     )
+    _count_local(db, -sum(what == Listing.LOCAL for what, _, _ in found))
     return {(what, key): position for what, key, position in found}
 
 
-def keep(db: sqlite3.Connection, rows: Iterable[Entry]) -> None:
+def keep(db: sqlite3.Connection, rows: Sequence[Entry]) -> None:
     """Put records into lists; one that stands there already stays."""
-    db.executemany(
-        "INSERT INTO listing (what, key, position, record) VALUES (?, ?, ?, ?)"
-        " ON CONFLICT DO NOTHING",
-        rows,
-    )
+    _keep(db, [one for one in rows if one.what != Listing.LOCAL])
+    _count_local(db, _keep(db, [one for one in rows if one.what == Listing.LOCAL]))
+
+
+def _keep(db: sqlite3.Connection, rows: Sequence[Entry]) -> int:
+    into = "listing (what, key, position, record)"
+    return bulk.insert(db, into, rows, "ON CONFLICT DO NOTHING")
+
+
+def _count_local(db: sqlite3.Connection, change: int) -> None:
+    if change:
+        names.count(db, {Tally.LOCAL_POSTS: change})
 
 
 def take_out(db: sqlite3.Connection, what: Listing, key: Key, places: Iterable[Place]) -> None:
     """Take records out of one list."""
-    db.executemany(
+    gone = db.executemany(
         "DELETE FROM listing WHERE what = ? AND key = ? AND position = ? AND record = ?",
         [(int(what), key, place.position, place.n) for place in places],
     )
+    if what is Listing.LOCAL:
+        _count_local(db, -gone.rowcount)
 
 
 # --- who is at home here -------------------------------------------------------------------------

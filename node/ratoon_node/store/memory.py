@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from ratoon_node.store import read
-from ratoon_node.store.rows import What
+from ratoon_node.store.rows import What, id_is
 from ratoon_protocol import kinds
 from ratoon_protocol.status import Status
 
@@ -61,7 +61,7 @@ def posts_of_edit(db: sqlite3.Connection, edit: int) -> list[int]:
     """Numbers of the posts that an edit is of: its own account's, whatever others say of them."""
     found = db.execute(
         "SELECT record.n FROM edit CROSS JOIN record AS version ON version.n = edit.record"
-        " CROSS JOIN record ON record.id = edit.post AND record.account = version.account"
+        f" CROSS JOIN record ON {id_is('edit.post')} AND record.account = version.account"
         " WHERE edit.record = ?",
         (edit,),
     )

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
+from ratoon_node.store import bulk
 from ratoon_node.store.read import IDS_PER_QUERY_MAX
 
 # --- names of this node's domain ---------------------------------------------------------------
@@ -188,7 +189,7 @@ def others_like(db: sqlite3.Connection, looks: Mapping[int, str]) -> set[int]:
 class Tally(IntEnum):
     """What is counted."""
 
-    LOCAL_POSTS = 0  # by people who were at home here
+    LOCAL_POSTS = 0  # in the list of what people at home here say
     RESIDENTS = 1  # hosting records of this node that hold
 
 
@@ -201,8 +202,13 @@ def tally(
         for (what,) in db.execute("DELETE FROM tallied WHERE record = ? RETURNING what", (n,)):
             change[what] -= 1
     counted = [(n, int(what)) for n, what in now if what is not None]
-    db.executemany("INSERT INTO tallied (record, what) VALUES (?, ?)", counted)
+    bulk.insert(db, "tallied (record, what)", counted)
     change.update(what for _, what in counted)
+    count(db, change)
+
+
+def count(db: sqlite3.Connection, change: Mapping[int, int]) -> None:
+    """Count some things up or down."""
     db.executemany(
         "INSERT INTO tally (what, count) VALUES (?, ?)"
         " ON CONFLICT (what) DO UPDATE SET count = count + excluded.count",

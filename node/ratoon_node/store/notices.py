@@ -12,6 +12,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from ratoon_node.store.read import IDS_PER_QUERY_MAX
+from ratoon_node.store.rows import ID_IS
 from ratoon_protocol import kinds
 
 
@@ -165,7 +166,7 @@ def place_of(db: sqlite3.Connection, id_: bytes) -> Place | None:
     """Where a record is, if its header is here."""
     found = db.execute(
         "SELECT record.n, account.n, account.id FROM record"
-        " JOIN account ON account.n = record.account WHERE record.id = ?",
+        f" JOIN account ON account.n = record.account WHERE {ID_IS}",
         (id_,),
     ).fetchone()
     return Place(*found) if found else None

@@ -6,7 +6,18 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from ratoon_node.store.rows import COLUMNS, Bytes, Flag, Row, What, row
+from ratoon_node.store.rows import (
+    COLUMNS,
+    FROM_ASKED,
+    ID_IS,
+    Bytes,
+    Flag,
+    Row,
+    What,
+    asked,
+    id_is,
+    row,
+)
 from ratoon_protocol import kinds, record
 from ratoon_protocol.errors import Code, ProtocolError
 from ratoon_protocol.kinds import Lane, Scope
@@ -46,7 +57,7 @@ def code_of(stored: Row) -> Code:
 
 def by_id(db: sqlite3.Connection, id_: bytes) -> Row | None:
     """One record, or None."""
-    found = db.execute(f"SELECT {COLUMNS} FROM record WHERE id = ?", (id_,)).fetchone()
+    found = db.execute(f"SELECT {COLUMNS} FROM record WHERE {ID_IS}", (id_,)).fetchone()
     return row(found) if found else None
 
 
@@ -55,8 +66,7 @@ def by_ids(db: sqlite3.Connection, ids: Sequence[bytes]) -> dict[bytes, Row]:
     found: dict[bytes, Row] = {}
     for start in range(0, len(ids), IDS_PER_QUERY_MAX):
         part = ids[start : start + IDS_PER_QUERY_MAX]
-        marks = ",".join("?" * len(part))
-        for fields in db.execute(f"SELECT {COLUMNS} FROM record WHERE id IN ({marks})", part):
+        for fields in db.execute(f"{asked(len(part))} SELECT {COLUMNS} {FROM_ASKED}", part):
             stored = row(fields)
             found[stored.id] = stored
     return found
@@ -67,8 +77,7 @@ def known(db: sqlite3.Connection, ids: Sequence[bytes]) -> dict[bytes, Bytes]:
     found: dict[bytes, Bytes] = {}
     for start in range(0, len(ids), IDS_PER_QUERY_MAX):
         part = ids[start : start + IDS_PER_QUERY_MAX]
-        marks = ",".join("?" * len(part))
-        sql = f"SELECT id, bytes_state FROM record WHERE id IN ({marks})"
+        sql = f"{asked(len(part))} SELECT id, bytes_state {FROM_ASKED}"
         found.update((id_, Bytes(state)) for id_, state in db.execute(sql, part))
     return found
 
@@ -213,7 +222,8 @@ def homes(db: sqlite3.Connection, account_: bytes) -> tuple[bytes, ...]:
     Anybody can say that he hosts somebody; what is private follows the account's own word.
     """
     found = db.execute(
-        "SELECT payload FROM account JOIN record ON record.id = account.head WHERE account.id = ?",
+        f"SELECT payload FROM account CROSS JOIN record ON {id_is('account.head')}"
+        " WHERE account.id = ?",
         (account_,),
     ).fetchone()
     if found is None or found[0] is None:
@@ -378,9 +388,6 @@ def hosting_records(db: sqlite3.Connection, account_: bytes, limit: int) -> list
         (account_, kinds.HOSTING, limit),
     )
     return [row(fields) for fields in found]
-
-
-# --- timelines ---------------------------------------------------------------------------
 
 
 # --- sets for reconciliation -------------------------------------------------------------

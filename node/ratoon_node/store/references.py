@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from ratoon_node.store.listed import Place
 from ratoon_node.store.read import IDS_PER_QUERY_MAX
+from ratoon_node.store.rows import FROM_ASKED, ID_IS, asked
 from ratoon_protocol.limits import EDIT_VERSIONS_MAX
 
 
@@ -242,7 +243,7 @@ def numbers_by_id(db: sqlite3.Connection, ids: Sequence[bytes]) -> dict[bytes, i
     found: dict[bytes, int] = {}
     for start in range(0, len(ids), IDS_PER_QUERY_MAX):
         part = ids[start : start + IDS_PER_QUERY_MAX]
-        sql = f"SELECT id, n FROM record WHERE id IN ({','.join('?' * len(part))})"
+        sql = f"{asked(len(part))} SELECT id, n {FROM_ASKED}"
         found.update(db.execute(sql, part))
     return found
 
@@ -253,8 +254,8 @@ def unlisted(db: sqlite3.Connection, ids: Sequence[bytes]) -> list[bytes]:
     for start in range(0, len(ids), IDS_PER_QUERY_MAX):
         part = ids[start : start + IDS_PER_QUERY_MAX]
         found = db.execute(
-            "SELECT record.id FROM record CROSS JOIN reference ON reference.record = record.n"
-            f" WHERE record.id IN ({','.join('?' * len(part))})",
+            f"{asked(len(part))} SELECT record.id {FROM_ASKED}"
+            " CROSS JOIN reference ON reference.record = record.n",
             part,
         )
         listed.update(id_ for (id_,) in found)
@@ -278,10 +279,10 @@ def root_of(db: sqlite3.Connection, id_: bytes) -> bytes | None:
     """The root of the thread of a post that nobody may read: as its row says, or one below it."""
     found = db.execute(
         "SELECT root FROM record CROSS JOIN reference ON reference.record = record.n"
-        " WHERE record.id = ?"
+        f" WHERE {ID_IS}"
         " UNION ALL SELECT * FROM"
-        " (SELECT root FROM reference WHERE parent = ? ORDER BY position LIMIT 1) LIMIT 1",
-        (id_, id_),
+        " (SELECT root FROM reference WHERE parent = ?1 ORDER BY position LIMIT 1) LIMIT 1",
+        (id_,),
     ).fetchone()
     return found[0] if found else None
 

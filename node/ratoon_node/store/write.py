@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from typing import Any
 
+from ratoon_node.store import bulk
+from ratoon_node.store.arrivals import Taken
 from ratoon_node.store.rows import (
     COLUMNS,
     TIMELINE_KINDS,
@@ -25,6 +28,8 @@ from ratoon_protocol.kinds import Lane
 from ratoon_protocol.record import Record
 from ratoon_protocol.status import Status
 
+_RECORD = f"record ({COLUMNS})"
+_JOURNAL = "journal (n, what, record, account, id, created_ms)"
 # The strongest disposition whose bytes anybody may read (accept, label, limit).
 READABLE_MAX = 2
 
@@ -33,15 +38,34 @@ class Tx:
     """One transaction's journal and the statements that go with it."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
-        self.db = db
+        self._db = db
         self.changes: list[Change] = []
         self.erased = False
         #: Accounts whose hosting records changed: what is remembered of their homes is old.
         self.moved: set[bytes] = set()
         #: Ids that a delete may name: a look-up saved for all others of a batch.
         self.named: set[bytes] = set()
+        #: Rows that were added and are as they were added, by their numbers.
+        self.arrived: dict[int, Taken] = {}
+        #: Numbers of rows that were changed, or are gone.
+        self.changed: set[int] = set()
         self._lines: list[tuple[int, What, int | None, int | None, bytes | None, int | None]] = []
+        #: Rows of records that are not yet written: all that come before the next question.
+        self._rows: list[tuple[Any, ...]] = []
+        self._number = 0
         self._next = int(db.execute("SELECT coalesce(max(n), 0) FROM journal").fetchone()[0]) + 1
+
+    @property
+    def db(self) -> sqlite3.Connection:
+        """The store with everything that was done to it so far."""
+        self.flush()
+        return self._db
+
+    def flush(self) -> None:
+        """Write the rows that wait."""
+        if self._rows:
+            bulk.insert(self._db, _RECORD, self._rows)
+            self._rows.clear()
 
     # --- journal -------------------------------------------------------------------------
 
@@ -78,11 +102,7 @@ class Tx:
 
     def finish(self) -> None:
         """Write the journal's lines; the last thing in a transaction."""
-        self.db.executemany(
-            "INSERT INTO journal (n, what, record, account, id, created_ms)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            self._lines,
-        )
+        bulk.insert(self.db, _JOURNAL, self._lines)
         self._lines.clear()
 
     # --- accounts and chains -------------------------------------------------------------
@@ -148,7 +168,7 @@ class Tx:
         bytes_: Bytes,
         keep_payload: bool,
     ) -> Row:
-        """Insert a header, with its payload if it is kept here."""
+        """Add a header, with its payload if it is kept here."""
         header = record.header
         status = status_of(flags)
         shown = None
@@ -156,6 +176,7 @@ class Tx:
             shown = self._shown_now(header.kind, status, disposition, bytes_)
         payload = record.payload if keep_payload else None
         values = (
+            self._new_number(),
             record.id,
             account,
             chain,
@@ -172,14 +193,16 @@ class Tx:
             record.signature,
             payload,
         )
-        found = self.db.execute(
-            "INSERT INTO record (id, account, chain, kind, seq, created_ms, slot, status, flags,"
-            " disposition, bytes_state, shown, header, signature, payload)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            values,
-        )
-        number = int(found.lastrowid or 0)
-        return Row(number, *values[:7], status, flags, disposition, bytes_, *values[11:])
+        self._rows.append(values)
+        return Row(*values[:8], status, flags, disposition, bytes_, *values[12:])
+
+    def _new_number(self) -> int:
+        """As SQLite gives them; of rows that this transaction removes none is used again."""
+        if not self._number:
+            found = self._db.execute("SELECT coalesce(max(n), 0) FROM record").fetchone()
+            self._number = int(found[0])
+        self._number += 1
+        return self._number
 
     def set_standing(
         self, stored: Row, flags: int, disposition: int, bytes_: Bytes, payload: bytes | None
@@ -196,6 +219,7 @@ class Tx:
             shown = visible
         if payload is None and stored.payload is not None:
             self.erased = True
+        self._touch(stored.n)
         self.db.execute(
             "UPDATE record SET status = ?, flags = ?, disposition = ?, bytes_state = ?, shown = ?,"
             " payload = ? WHERE n = ?",
@@ -209,6 +233,11 @@ class Tx:
             shown=shown,
             payload=payload,
         )
+
+    def _touch(self, number: int) -> None:
+        """A row is not as it was added."""
+        self.arrived.pop(number, None)
+        self.changed.add(number)
 
     def _shown_now(self, kind: int, status: Status, disposition: int, bytes_: Bytes) -> int | None:
         """The timeline position of a record that becomes readable with the next journal line."""
@@ -225,6 +254,7 @@ class Tx:
         for table in ("pointer", "wanted", "ack", "decision", "erasure", "edit"):
             self.db.execute(f"DELETE FROM {table} WHERE record = ?", (stored.n,))
         self.db.execute("DELETE FROM record WHERE n = ?", (stored.n,))
+        self._touch(stored.n)
         if kinds.kind_class(stored.kind).lane is Lane.NONE:
             self.db.execute(
                 "UPDATE mailbox SET records = records - 1, bytes = bytes - ? WHERE account = ?",

@@ -22,8 +22,8 @@ import structlog
 from ratoon_node.fanout import Fanout
 from ratoon_node.runtime import Clock, Spawn
 from ratoon_node.store import digested, listed, read
+from ratoon_node.store.arrivals import Arrivals, Taken
 from ratoon_node.store.db import Db
-from ratoon_node.store.digested import Taken
 from ratoon_node.store.failing import Outage, passes
 from ratoon_node.store.read import Line
 from ratoon_node.store.rows import Row
@@ -36,8 +36,8 @@ SLICE_LINES = 500
 # And where more comes in than that between two of them: as many as the gate commits at once, or it
 # would fall behind the gate for as long as a flood lasts.
 FLOOD_SLICE_LINES = 3000
-# What comes within this time is one slice.
-GATHER_MS = 100
+# What comes within this time is one slice; and in a flood, where a slice has more than usual.
+GATHER_MS, FLOOD_GATHER_MS = 100, 400
 # After the disk refused.
 RETRY_MS = 1000
 # Of what the chapters keep words and names: tags, marks, how somebody is called.
@@ -107,17 +107,23 @@ class Digest:
         spawn: Spawn,
         own: bytes,
         chapters: Sequence[Chapter],
+        arrivals: Arrivals | None = None,
     ) -> None:
         self._db = db
         self._own = own
         self._clock = clock
         self._spawn = spawn
         self._chapters = chapters
+        #: What the gate has just stored, so that it need not be read; whatever is not there is.
+        self._arrivals = arrivals if arrivals is not None else Arrivals()
         self._commits = fanout.subscribe()
         self._moved = asyncio.Event()
         self._outage = Outage("digest_waits")
         #: The journal's end when the last slice was taken.
         self._end = 0
+        #: How long more was waited for since then, and whether much comes in.
+        self._gathered_ms = GATHER_MS
+        self._flood = False
         #: Held by whoever needs the derived tables to stay as they are for a moment.
         self.still = asyncio.Lock()
         #: Called after each slice that is on disk.
@@ -143,19 +149,26 @@ class Digest:
         while True:
             self._commits.drop()  # the journal has it
             if await self._advance(await self._lines()) or await self._sweep():
-                await self._clock.sleep_ms(0)
+                self._gathered_ms = 0
             else:
                 await self._commits.next()
-                await self._clock.sleep_ms(GATHER_MS)
+                self._gathered_ms = FLOOD_GATHER_MS if self._flood else GATHER_MS
+            await self._clock.sleep_ms(self._gathered_ms)
 
     async def _lines(self) -> int:
-        """How many lines the next slice may have."""
+        """How many lines the next slice may have. In a flood few large slices write far less than
+        many small ones (the full-text index merges less), so then more is waited for.
+        """
         try:
             end = await self._db.read(read.journal_end)
         except sqlite3.Error:
             return SLICE_LINES  # taking them will find the same, and say so
         arrived, self._end = end - self._end, end
-        return FLOOD_SLICE_LINES if arrived > SLICE_LINES else SLICE_LINES
+        if self._gathered_ms:
+            self._flood = arrived * GATHER_MS >= SLICE_LINES * self._gathered_ms
+        elif arrived >= SLICE_LINES:
+            self._flood = True
+        return FLOOD_SLICE_LINES if self._flood else SLICE_LINES
 
     async def _advance(self, most: int) -> bool:
         """Whether there is more to take at once. No record and no full disk stops the digest."""
@@ -182,10 +195,9 @@ class Digest:
             lines = read.journal(db, since, most)
             if not lines:
                 return since, False, False
-            digested.begin_highest(db)
             seen: list[Seen] = []
             if not skip:
-                seen = look(db, lines, self._own)
+                seen = look(db, lines, self._own, self._arrivals)
                 for chapter in self._chapters:
                     chapter.take(db, seen, now_ms)
                 _note_highest(db, seen)
@@ -236,10 +248,12 @@ class Digest:
                     return
 
 
-def look(db: sqlite3.Connection, lines: Iterable[Line], own: bytes) -> list[Seen]:
+def look(
+    db: sqlite3.Connection, lines: Iterable[Line], own: bytes, arrivals: Arrivals
+) -> list[Seen]:
     """Every record that the lines name, once, as it is now; and the posts that edits are of."""
     positions = {line.record: line.n for line in lines if line.record is not None}
-    taken = digested.taken(db, list(positions))
+    taken = digested.taken(db, list(positions), arrivals)
     authors = {one.account for one in taken.values()}
     local = read.hosted_among(db, own, list(authors)) if authors else set()
     highest = digested.highest(db)
@@ -247,7 +261,7 @@ def look(db: sqlite3.Connection, lines: Iterable[Line], own: bytes) -> list[Seen
     def seen(n: int, taken: Taken | None, position: int) -> Seen:
         if taken is None:
             return Seen(n, None, b"", None, position, fresh=False, local=False)
-        body = body_of(taken.row) if taken.readable else None
+        body = _body(taken) if taken.readable else None
         here = taken.account in local
         return Seen(n, taken.row, taken.account, body, position, n > highest, here)
 
@@ -284,6 +298,12 @@ def _edited(one: Seen, edit: Taken | None) -> Seen:
         return one
     body = body_of(edit.row)
     return one if body is None else one._replace(body=compose.edited(one.body, body))
+
+
+def _body(taken: Taken) -> Body | None:
+    if taken.body is not None:
+        return bodies.own(taken.row.kind, taken.body)
+    return body_of(taken.row)
 
 
 def body_of(row: Row) -> Body | None:

@@ -84,7 +84,5 @@ class Names:
     def _counted(self, one: Seen) -> Tally | None:
         if one.row is None or one.body is None:
             return None
-        if one.row.kind == kinds.POST and one.local:
-            return Tally.LOCAL_POSTS
         hosting = one.row.kind == kinds.HOSTING and one.account == self._own
         return Tally.RESIDENTS if hosting and one.body.get("state") else None

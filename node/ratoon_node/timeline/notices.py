@@ -245,7 +245,7 @@ class Happenings:
         if own is None or poll is None or not poll.readable:
             notices.drop_poll(db, n)
             return None
-        row, account = poll
+        row, account = poll.row, poll.account
         voters = notices.voters(db, own, row.id, after, VOTERS_PER_STEP)
         told = set(voters)
         if notices.hosts(db, own, account):

@@ -41,7 +41,9 @@ TOKEN_CHARS_MAX = 64
 #: Stands between two texts of a document: no phrase is found across it.
 BORDER = "\ue003"
 # First signs of marks: private to this program, and no sign of a word.
-_AUTHOR, _TAG, _LANGUAGE, _MONTH, _DAY = "\ue000", "\ue001", "\ue002", "\ue004", "\ue005"
+_AUTHOR, _TAG, _LANGUAGE, _DAY = "\ue000", "\ue001", "\ue002", "\ue005"
+# Of a month, in posts that were stored when they had one.
+_MONTH = "\ue004"
 _MARKS = (_AUTHOR, _TAG, _LANGUAGE, _MONTH, _DAY, BORDER)
 # Signs in a mark at which the full-text index would cut it, as signs at which it does not.
 _JOINED = {n: 0xE100 + n for n in range(0x80) if not (chr(n).isalnum() or chr(n) == "_")}
@@ -164,16 +166,15 @@ def _language_mark(language: str) -> str:
     return _LANGUAGE + language.lower().translate(_JOINED)
 
 
-def day_marks(created_ms: int) -> tuple[str, str]:
-    """The marks of the day (UTC) and of its month."""
-    return _marks_of(created_ms // _DAY_MS)
+def day_mark(created_ms: int) -> str:
+    """The mark of the day (UTC); it begins with that of its month."""
+    return _mark_of(created_ms // _DAY_MS)
 
 
 @lru_cache(maxsize=_DAYS_KEPT)
-def _marks_of(day_number: int) -> tuple[str, str]:
+def _mark_of(day_number: int) -> str:
     """Posts of one slice are of few days, and writing a date out takes as long as cutting words."""
-    day = day_of(day_number * _DAY_MS)
-    return f"{_MONTH}{day:%Y%m}", f"{_DAY}{day:%Y%m%d}"
+    return f"{_DAY}{day_of(day_number * _DAY_MS):%Y%m%d}"
 
 
 def day_of(at_ms: int) -> date:
@@ -189,14 +190,14 @@ def day_after(day: date) -> date:
 def days_between(since: date, until: date) -> list[Term]:
     """Marks of which one fits every day from `since` to `until`, both included.
 
-    Whole months are one mark each, so that years cost few.
+    Whole months are one beginning each, so that years cost few.
     """
     found: list[Term] = []
     day = since
     while day <= until:
         after = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
         if day.day == 1 and after <= until + timedelta(days=1):
-            found.append(Term((f"{_MONTH}{day:%Y%m}",)))
+            found.append(Term((f"{_DAY}{day:%Y%m}",), prefix=True))
             day = after
         else:
             found.append(Term((f"{_DAY}{day:%Y%m%d}",)))

@@ -91,7 +91,7 @@ def _of_post(one: Seen) -> Texts:
 
 def post_document(account: int, created_ms: int, body: Body) -> str:
     """What is kept of a post to be searched; `account` is this store's number."""
-    marks = [terms.author_mark(account), *terms.day_marks(created_ms)]
+    marks = [terms.author_mark(account), terms.day_mark(created_ms)]
     marks += dict.fromkeys(terms.tag_mark(tag) for tag in bodies.tags(kinds.POST, body))
     if "lang" in body:
         marks += terms.language_marks(body["lang"])

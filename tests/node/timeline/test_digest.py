@@ -6,12 +6,13 @@ import asyncio
 import random
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from ratoon_node.app import Node
-from ratoon_node.store import digested, read
+from ratoon_node.store import digested, read, schema
 from ratoon_node.timeline.digest import Chapter, Digest, Seen
 from ratoon_protocol import kinds
 from tests.node.world import join, person, running
@@ -101,15 +102,13 @@ async def test_in_an_older_store_no_number_that_was_told_of_is_fresh(tmp_path: P
         await publish(node, [who.post("one")])
         await node.digest.reached(await node.db.read(read.journal_end))
         number = await node.db.read(read.last_number)
-
-        def older(db: sqlite3.Connection) -> int:
-            db.execute("DELETE FROM position WHERE consumer = 'digest.records'")
-            db.execute("DELETE FROM record WHERE n = ?", (number,))
-            digested.begin_highest(db)
-            return digested.highest(db)
-
-        async with node.digest.still:
-            assert await node.db.write(older) == number
+    with closing(sqlite3.connect(tmp_path / "ratoon.sqlite", isolation_level=None)) as db:
+        db.execute("DELETE FROM position WHERE consumer = 'digest.records'")
+        db.execute("DELETE FROM record WHERE n = ?", (number,))
+        db.execute("CREATE INDEX record_account ON record(account)")  # as it was then
+        db.execute("PRAGMA user_version = 7")  # before the position was noted
+        schema.migrate(db)
+        assert digested.highest(db) == number
 
 
 async def test_what_crashes_a_chapter_costs_one_record(tmp_path: Path) -> None:
