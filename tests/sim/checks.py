@@ -217,12 +217,15 @@ def _check_one_head(left: Sequence[Machine]) -> None:
 def _check_promises(
     machines: Sequence[Machine], seen: dict[str, dict[bytes, Row]], notes: Notes
 ) -> None:
-    """Nothing acknowledged is lost where it was, nor anywhere if two providers had it."""
+    """Nothing acknowledged is lost where it was, nor anywhere if two providers had it: unless one
+    of the two was the copy of a machine, whose disk is gone with it.
+    """
     for promise in notes.promises.values():
         if promise.account in notes.vanished:
             continue
+        everywhere = promise.two_providers and promise.id not in notes.taken_along
         for name, rows in seen.items():
-            due = name in promise.machines or (promise.two_providers and not promise.private)
+            due = name in promise.machines or (everywhere and not promise.private)
             if due and not _edit_of_gone_post(promise, seen):
                 may_lack = _may_lack(name, promise.id, seen, notes)
                 may_lack |= name not in promise.machines and _hidden(promise.id, seen, notes)

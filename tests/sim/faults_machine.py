@@ -302,10 +302,19 @@ async def _twin(stage: Stage, mark: Mark, rng: random.Random) -> None:
     twin.start()
     await stage.lasts(mark.fault.params["for_s"])
     mark.mattered = twin.up and bool(twin.node.hub.neighbours)
+    stage.notes.taken_along |= _payloads(twin) - _payloads(machine)
     await twin.destroy()
     if machine.up and machine.node.own.twins.standing is Standing.SILENT:
         machine.lose_power(Outage())  # it started after the copy did; its operator starts it anew
     await stage.found_out(machine)
+
+
+def _payloads(machine: Machine) -> set[bytes]:
+    """Ids of which it has the bytes; of none while it is off."""
+    if machine.life is None:
+        return set()
+    rows = machine.peek(lambda db: db.execute("SELECT id FROM record WHERE payload IS NOT NULL"))
+    return {id_ for (id_,) in rows}
 
 
 def _draw_destroy(rng: random.Random, shape: Shape) -> Params | None:

@@ -46,6 +46,8 @@ class Notes:
 
     #: Records of which bits flipped on a machine's disk.
     rotten: dict[str, set[bytes]] = field(default_factory=dict)
+    #: What only the copy of a machine held, when that was ended: it had answered in its name.
+    taken_along: set[bytes] = field(default_factory=set)
     #: Machines that lost what they held since some time.
     forgetful: set[str] = field(default_factory=set)
     #: Machines whose operators ever blocked something.
