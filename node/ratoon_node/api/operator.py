@@ -37,7 +37,7 @@ MEETING = (
     Code.UNSUPPORTED,
 )
 _VERDICTS = {verdict.word: verdict for verdict in ENTRY_VERDICTS}
-Word = Literal["account", "node", "domain", "word"]
+Word = Literal["account", "node", "domain", "word", "media"]
 
 
 class AddPeer(msgspec.Struct, forbid_unknown_fields=True):

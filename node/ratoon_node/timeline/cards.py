@@ -87,13 +87,15 @@ class Card:
     made of it (b"": not yet).
 
     `shown` are the accounts whose records it shows, `named` the record it shows if that was not
-    here, `links` where a reader could go, `marks` what this node's rules add to it.
+    here, `links` where a reader could go, `files` the hashes of its media, `marks` what this node's
+    rules add to it.
     """
 
     __slots__ = (
         "account",
         "disposition",
         "edit",
+        "files",
         "id",
         "json",
         "kind",
@@ -115,6 +117,7 @@ class Card:
         shown: tuple[bytes, ...],
         named: bytes | None,
         links: tuple[str, ...],
+        files: tuple[bytes, ...],
         marks: Marks,
     ) -> None:
         self.n = n
@@ -126,6 +129,7 @@ class Card:
         self.shown = shown
         self.named = named
         self.links = links
+        self.files = files
         self.marks = marks
         self.raw = found.encode()
         self.edit: Card | None = None

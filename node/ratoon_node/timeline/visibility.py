@@ -2,7 +2,8 @@
 
 What the gate decided when a record came in stands in its row. The lists may have changed since,
 so every reader asks them again about the author, about the accounts whose records are shown
-inside, and about the domains linked to (rules on words were applied when it came in).
+inside, about the domains linked to and the files shown (rules on words were applied when it came
+in).
 
 A post that was edited is shown with the words of its newest edit, if those may be shown; else as
 it was first written. It stands and falls with its first version: what hides that hides the post.
@@ -16,7 +17,7 @@ from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
 
 from ratoon_node.policy.engine import Policy
-from ratoon_node.policy.facts import links_of, may_link, shown_accounts
+from ratoon_node.policy.facts import files_of, links_of, may_link, shown_accounts
 from ratoon_node.policy.verdict import Decision, Verdict, stronger
 from ratoon_node.runtime import Clock
 from ratoon_node.store import judging, memory, read
@@ -146,7 +147,8 @@ class Viewer:
         self._strangers: dict[bytes, Decision | None] = {}
         #: Whether what is shown stays so until the journal says otherwise: entries of lists
         #: expire, and an account that is judged anew comes back, without a line.
-        self.lasting = not (policy.lists_accounts or policy.lists_domains or unjudged)
+        listed = policy.lists_accounts or policy.lists_domains or policy.lists_media
+        self.lasting = not (listed or unjudged)
         #: Accounts met in this read.
         self._met: dict[bytes, Known] = {}
 
@@ -280,7 +282,10 @@ class Viewer:
         links = links_of(kind, body) if may_link(row.payload or b"") else ()
         # Only a decision that is not to accept adds anything.
         marks = judging.marks(self._db, row.n) if row.disposition else NO_MARKS
-        return Card(row.n, decoded.record, row.shown, row.disposition, shown, named, links, marks)
+        files = files_of(bodies.media(kind, body))
+        return Card(
+            row.n, decoded.record, row.shown, row.disposition, shown, named, links, files, marks
+        )
 
     def _edits(self, rows: Iterable[Listed]) -> dict[int, Listed]:
         """The newest edits of those that are posts, by numbers of posts."""
@@ -340,6 +345,9 @@ class Viewer:
                 best = self._with(best, author)
         if card.links:
             best = stronger(best, self._of_links(card.links))
+        if card.files and self.policy.lists_media:
+            found = self.policy.media_decision(card.files, (), self._stamp.now_ms)
+            best = stronger(best, found)
         return best
 
     def _with(self, best: Decision | None, account: bytes) -> Decision | None:

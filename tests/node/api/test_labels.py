@@ -48,5 +48,32 @@ async def test_a_record_is_shown_as_rules_mark_it(tmp_path: Path) -> None:
         assert "media" in (await shown(picture))["body"]
 
 
+async def test_a_block_of_a_file_hides_what_is_stored_at_once(tmp_path: Path) -> None:
+    async with site(tmp_path) as place:
+        ann = await place.resident(5)
+        bad, other = bytes([7]) * 32, bytes([8]) * 32
+        picture = ann.post("one", media=[media(bad)])
+        preview = ann.post("two", media=[{**media(other), "preview": bad, "preview_size": 1}])
+        fine = ann.post("three", media=[media(other)])
+        await place.publish(picture, preview, fine)
+
+        async def code(record) -> str:
+            _, found = await place.get(f"/v1/records/{record.id.hex()}")
+            return found.get("code") or found["error"]["code"]
+
+        assert [await code(one) for one in (picture, preview, fine)] == ["stored"] * 3
+        block = {"subject": "media", "entity": bad.hex().upper(), "verdict": "withhold"}
+        status, answer = await place.operate("POST", "/blocks", {**block, "reason": "spam"})
+        assert status == 201, answer
+        assert [await code(one) for one in (picture, preview, fine)] == [
+            *("withheld", "withheld", "stored"),
+        ]
+        late = ann.post("four", media=[media(bad)])
+        _, answer = await place.publish(late)
+        assert "withheld" in str(answer), answer
+        await place.operate("POST", "/unblock", {"subject": "media", "entity": bad.hex()})
+        assert await code(picture) == "stored"
+
+
 def shown_as(found: dict) -> tuple:
     return found.get("verdict"), found.get("labels")
