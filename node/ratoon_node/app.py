@@ -207,7 +207,7 @@ def _gate(
         db=db,
         clock=runtime.clock,
         spawn=runtime.spawn,
-        verifier=verifier or ThreadVerifier(runtime.signatures, settings.signature_threads),
+        verifier=verifier or ThreadVerifier(runtime.threads, settings.signature_threads),
         network=settings.network_bytes,
         node=keys.account,
         policy=policy,
@@ -227,7 +227,7 @@ def _receipts(
 
 def verifier_of(settings: Settings, runtime: Runtime) -> Verifier:
     """Who checks signatures, as the operator set it."""
-    threads = ThreadVerifier(runtime.signatures, settings.signature_threads)
+    threads = ThreadVerifier(runtime.threads, settings.signature_threads)
     count = settings.signature_processes
     return ProcessVerifier(count, threads, runtime.clock) if count else threads
 

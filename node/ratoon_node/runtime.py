@@ -172,13 +172,13 @@ class Spawner:
 class Runtime:
     """All seams of one node together; the store brings threads of its own.
 
-    `signatures` checks many at once.
+    `threads` run what takes a while: checks of many signatures, reading of policies.
     """
 
     clock: Clock
     random: random.Random
     spawner: Spawner
-    signatures: Executor
+    threads: Executor
 
     @property
     def spawn(self) -> Spawn:
@@ -188,7 +188,7 @@ class Runtime:
     async def close(self) -> None:
         """End the tasks, then the threads they used."""
         await self.spawner.cancel_all()
-        self.signatures.close()
+        self.threads.close()
 
 
 def spare_collector() -> None:
@@ -200,11 +200,11 @@ def spare_collector() -> None:
     gc.set_threshold(GC_ALLOCATIONS, GC_GENERATIONS, GC_GENERATIONS)
 
 
-def system_runtime(*, signature_threads: int, crashed: Crashed = log_crash) -> Runtime:
+def system_runtime(*, threads: int, crashed: Crashed = log_crash) -> Runtime:
     """The real thing: the machine's clock and randomness, and threads of its own."""
     return Runtime(
         clock=SystemClock(),
         random=random.SystemRandom(),
         spawner=Spawner(crashed),
-        signatures=ThreadExecutor(signature_threads, "signatures"),
+        threads=ThreadExecutor(threads, "workers"),
     )

@@ -83,7 +83,7 @@ def _settings(folder: Path, choices: Choices) -> Settings:
 @contextlib.asynccontextmanager
 async def _serving(folder: Path, choices: Choices, counts: Counts) -> AsyncIterator[Serving]:
     settings = _settings(folder, choices)
-    runtime = system_runtime(signature_threads=settings.signature_threads)
+    runtime = system_runtime(threads=settings.signature_threads)
     if (now_ms := choices.get("now_ms")) is not None:
         runtime = replace(runtime, clock=SetClock(now_ms))
     db = await AioDb.open(folder / STORE, settings.readers)

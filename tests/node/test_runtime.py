@@ -187,15 +187,15 @@ async def test_a_closed_executor_finished_its_work_and_takes_no_more(spawner):
 
 
 async def test_the_real_runtime_bundles_the_system_and_closes_whole():
-    runtime = system_runtime(signature_threads=2)
+    runtime = system_runtime(threads=2)
     assert isinstance(runtime.clock, SystemClock)
     assert isinstance(runtime.random, random.SystemRandom)
     waiting = runtime.spawn(asyncio.Event().wait(), "wait")
-    assert await runtime.signatures.run(max, 1, 2) == 2
+    assert await runtime.threads.run(max, 1, 2) == 2
     await runtime.close()
     assert waiting.cancelled()
     with pytest.raises(NodeError):
-        await runtime.signatures.run(max, 1, 2)
+        await runtime.threads.run(max, 1, 2)
 
 
 def test_a_machine_that_believes_it_is_before_1970_is_at_its_first_moment(monkeypatch):

@@ -107,7 +107,7 @@ def runtime(clock: Clock, rng: random.Random) -> Runtime:
         clock=clock,
         random=rng,
         spawner=Spawner(),
-        signatures=ThreadExecutor(2, "signatures"),
+        threads=ThreadExecutor(2, "workers"),
     )
 
 

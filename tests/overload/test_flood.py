@@ -125,7 +125,7 @@ async def test_a_verifier_killed_in_a_flood_costs_no_record_and_no_wrong_answer(
     tmp_path: Path,
 ) -> None:
     async with running(tmp_path, batch_records_max=50) as node:
-        threads = ThreadVerifier(node.runtime.signatures, 1)
+        threads = ThreadVerifier(node.runtime.threads, 1)
         processes = ProcessVerifier(1, threads, node.runtime.clock)
         await node.gate._verifier.close()
         node.gate._verifier = processes

@@ -102,7 +102,7 @@ class Reloader:
         try:
             if node.gate.policy.rules and not settings.policy_path.exists():
                 raise PolicyFileError([Problem(1, 1, GONE)])
-            return await node.runtime.signatures.run(read_policy, settings.policy_path, entries)
+            return await node.runtime.threads.run(read_policy, settings.policy_path, entries)
         except PolicyFileError:
             node.metrics.policy_reloads.labels("refused").inc()
             raise

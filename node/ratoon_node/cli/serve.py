@@ -150,7 +150,7 @@ async def open_node(settings: Settings, folder: Folder, keys: Keys) -> Node:
         policy = read_policy(settings.policy_path)
     except PolicyFileError as error:
         fail(f"{settings.policy_path}: {error}")
-    runtime = system_runtime(signature_threads=settings.signature_threads)
+    runtime = system_runtime(threads=settings.signature_threads)
     transport = SocketTransport(settings.accept_private_addresses)
     lookup = DomainLookup(settings.accept_private_addresses)
     try:
