@@ -2,6 +2,9 @@
 
 A statement gives the interpreter's lock up while it runs and has to get it back, whoever works
 meanwhile; and it is started and ended. With many rows in one of them that is paid once for all.
+
+Not for full-text tables: they write down what they have before each statement of many rows, so
+that it can be undone.
 """
 
 from __future__ import annotations
@@ -35,4 +38,6 @@ def insert(
 @lru_cache(maxsize=256)
 def _statement(into: str, columns: int, rows: int, after: str) -> str:
     one = f"({', '.join('?' * columns)})"
-    return f"INSERT INTO {into} VALUES {', '.join([one] * rows)} {after}"
+    # What was added before a row that fails stays, and is undone with the transaction: to undo a
+    # statement alone, SQLite would keep a copy of each page that it touches.
+    return f"INSERT OR FAIL INTO {into} VALUES {', '.join([one] * rows)} {after}"

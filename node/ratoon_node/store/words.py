@@ -18,7 +18,6 @@ from collections.abc import Iterable, Iterator, Sequence, Set
 from enum import IntEnum
 from typing import NamedTuple
 
-from ratoon_node.store import bulk
 from ratoon_node.store.read import IDS_PER_QUERY_MAX
 
 #: Numbers of one table, as a power of two.
@@ -119,10 +118,11 @@ def _replace(
     changed = [(n, texts) for n, texts in rows if before.get(n) != texts]
     gone = [n for n, _ in changed if n in before]
     db.executemany(f"DELETE FROM {shard.table} WHERE rowid = ?", [(n,) for n in gone])
-    bulk.insert(
-        db,
-        f"{shard.table} (rowid, {', '.join(_COLUMNS[shard.what])})",
-        # In order: the index writes a segment whenever a lower number follows.
+    columns = _COLUMNS[shard.what]
+    marks = ", ".join("?" * (len(columns) + 1))
+    db.executemany(  # one by one: before a statement of many rows the index writes a segment
+        f"INSERT INTO {shard.table} (rowid, {', '.join(columns)}) VALUES ({marks})",
+        # In order: the same whenever a lower number follows.
         sorted((n, *texts) for n, texts in changed if texts is not None),
     )
     return set(gone)
