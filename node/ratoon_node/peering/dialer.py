@@ -2,14 +2,14 @@
 
 Were all that are admitted dialled, a thousand nodes would knock at each other for ever, most of
 them in vain; and were they dialled in an order that all share, at the same few doors. Now and then
-one that was never met is visited: who has met a node believes it, and carries whom it vouches for
-(R-65).
+one that was never met is visited, also one that only a peer told of: who has met a node believes
+it, and carries whom it vouches for (R-65).
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import structlog
 
@@ -32,6 +32,8 @@ REDIAL_MS_MAX = 60_000
 DIAL_ROUND_MS = 1000
 # How often somebody new is visited while there are enough links, and for how long.
 VISIT_MS = 60_000
+# How often where even all that are let in are fewer than it wants links to.
+FEW_VISIT_MS = 5000
 VISIT_LASTS_MS = 30_000
 # Addresses whose pauses are remembered: 16 for each of a few thousand nodes never all fail at once.
 ADDRESSES_PAUSED_MAX = 8192
@@ -97,8 +99,9 @@ class Dialer:
                 if len(self._dialling) >= self._dialled_wanted:
                     break
                 self._dial_node(node)
-        elif self._clock.monotonic_ms() - self._visited_ms >= VISIT_MS:
-            self._visit()
+        few = len(self._dialling) < self._dialled_wanted
+        if self._clock.monotonic_ms() - self._visited_ms >= (FEW_VISIT_MS if few else VISIT_MS):
+            self._visit(few)
         known = {peer.address for peer in self._roster.peers.values()}
         for seed in self._seeds:
             if seed not in known:  # else the node found there is dialled like any other
@@ -106,15 +109,41 @@ class Dialer:
                 if address is not None:
                     self._begin(address, None)
 
-    def _visit(self) -> None:
-        """Dial one of those that never were met."""
+    def _visit(self, few: bool) -> None:
+        """Dial one of those that never were met: who is let in, or whom a peer told of. If there
+        are `few`, all of the former are dialled anyway.
+        """
         self._visited_ms = self._clock.monotonic_ms()
         met = {node for node, peer in self._roster.peers.items() if peer.linked_ms is not None}
         new = [node for node in self._gate.admission.nodes if node not in met and node != self._own]
-        if new:
+        told = self._told_of(met)
+        if few:
+            new = []
+        if new and not (told and self._rng.getrandbits(1)):
             node = self._rng.choice(new)
             self._dial_node(node)
-            self._spawn(self._take_leave(node), "dialer.leave")
+        elif told:
+            node = self._rng.choice(sorted(told))
+            self._dial_node(node, told[node])
+        else:
+            return
+        self._spawn(self._take_leave(node), "dialer.leave")
+
+    def _told_of(self, met: Collection[bytes]) -> dict[bytes, tuple[str, ...]]:
+        """Nodes that one of the peers told of: one by chance, so that none who tells of many
+        chooses whom this node comes to know. Whoever is met has proved itself like anybody who
+        dials here, and is let in for that (R-65).
+        """
+        telling = [
+            one.exchange.hints for one in self._hub.neighbours.values() if one.exchange.hints
+        ]
+        hints = self._rng.choice(telling) if telling else {}
+        blocked = self._gate.policy.blocked_nodes(self._clock.now_ms())
+        return {
+            node: addresses
+            for node, addresses in hints.items()
+            if node not in met and node not in blocked and node != self._own
+        }
 
     async def _take_leave(self, node: bytes) -> None:
         """End a visit, unless its link is needed now."""
@@ -125,11 +154,13 @@ class Dialer:
         if len(self._dialling) > self._dialled_wanted and node not in self._roster.added():
             neighbour.link.close(Code.SHUTDOWN)
 
-    def _dial_node(self, node: bytes) -> None:
-        """Dial a node unless there is a link to it, or it has to wait."""
+    def _dial_node(self, node: bytes, addresses: Sequence[str] = ()) -> None:
+        """Dial a node unless there is a link to it, or it has to wait; `addresses`: where to, if
+        that is not known of it.
+        """
         linked = node in self._hub.neighbours or node in self._nodes
         if node != self._own and not linked and not self._hub.waits(node):
-            address = self._due(self._addresses(node))
+            address = self._due(addresses or self._addresses(node))
             if address is not None:
                 self._begin(address, node)
 

@@ -23,7 +23,8 @@ from ratoon_node.runtime import Clock, Spawn
 from ratoon_node.store import read
 from ratoon_node.store.db import Db
 from ratoon_node.store.failing import Outage
-from ratoon_protocol import record
+from ratoon_protocol import kinds, record
+from ratoon_protocol.bodies import check_body
 from ratoon_protocol.errors import TRANSIENT, Code, ProtocolError
 from ratoon_protocol.events import Answered, Pushed
 from ratoon_protocol.frames import FIND_ACCOUNT, Have, Item, Peers, record_bytes
@@ -57,6 +58,8 @@ DELIVERIES_FAILED_MAX = 3
 LOST_PER_FAULT = 16
 # Ids whose failed deliveries are counted.
 LOST_MAX = 16_384
+# Nodes that a peer told of and nobody here knows: those of one frame.
+HINTS_MAX = 64
 # Time to come back to a gate that was full.
 GATE_FULL_MS = 250
 
@@ -94,6 +97,8 @@ class Exchange:
         self.link = link
         self.serve = serve
         self.seen: OrderedDict[bytes, None] = OrderedDict()
+        #: Where nodes that are not let in here say they are, as this peer told.
+        self.hints: OrderedDict[bytes, tuple[str, ...]] = OrderedDict()
         self.useful = 0
         self.faults = 0
         #: Comparing is under way: it takes care of what comes too early.
@@ -392,9 +397,19 @@ class Exchange:
             self._fetching_offers = False
 
     async def take_peers(self, event: Peers) -> None:
-        """Node records as hints: the gate judges them like any record."""
+        """Node records as hints: the gate judges them like any record, and of nodes that are not
+        let in here, whose records are not kept, it is kept where to dial them.
+        """
         async with self._room:
-            self._count_faults(await self._submit(event.records))
+            outcomes = await self._submit(event.records)
+        self._count_faults(outcomes)
+        for encoded, outcome in zip(event.records, outcomes, strict=True):
+            if outcome.code in (Code.NOT_HOSTED, Code.UNKNOWN_ACCOUNT):
+                account, addresses = _where(encoded)
+                if addresses:
+                    self.hints[account] = addresses
+        while len(self.hints) > HINTS_MAX:
+            self.hints.popitem(last=False)
 
     async def ask_wanted(self) -> None:
         """Ask this peer once for every record whose bytes are wanted here."""
@@ -423,6 +438,21 @@ def _remember(table: OrderedDict[bytes, None], keys: Iterable[bytes], size_max: 
     table.update(dict.fromkeys(keys))
     while len(table) > size_max:
         table.popitem(last=False)
+
+
+def _where(encoded: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """The node and the addresses in a node record; none if it says none that can be read. Who is
+    dialled there has to prove the account, so nobody is believed for it.
+    """
+    try:
+        found = record.decode_record(encoded)
+        if found.header.kind != kinds.NODE or found.payload is None:
+            return b"", ()
+        body = record.decode_payload(found.payload)
+        check_body(found.header, body)
+    except ProtocolError:
+        return b"", ()
+    return found.header.account, tuple(body["addresses"])
 
 
 def _account_of(header: bytes) -> bytes:

@@ -385,7 +385,8 @@ class Hub:
             neighbour.start(work, name, self._spawn)
         if link.admitted != self._gate.admission.nodes:  # it changed while they shook hands
             link.session.admit(self._gate.admission.nodes)
-        link.session.send_peers(self._roster.others(link.peer)[:PEERS_TOLD_MAX])
+        others = self._roster.others(link.peer)
+        link.session.send_peers(self._rng.sample(others, min(len(others), PEERS_TOLD_MAX)))
         link.flush()
         if link in self._met and not self._met[link].done():
             self._met[link].set_result(link.peer)
