@@ -24,6 +24,7 @@ from ratoon_node.ingest.rulings import Rulings
 from ratoon_node.ingest.submission import Candidate, Origin, Way
 from ratoon_node.policy.engine import Policy
 from ratoon_node.store import schema
+from ratoon_node.store.arrivals import Arrivals
 from ratoon_node.store.write import Tx
 from ratoon_protocol import kinds, phrase
 from ratoon_protocol.author import Author
@@ -111,7 +112,7 @@ class _Gate:
         self.items = items
         self._db = sqlite3.connect(":memory:", isolation_level=None)
         schema.migrate(self._db)
-        self._accounts = Accounts(NETWORK, b"secret")
+        self._accounts = Accounts(NETWORK, b"secret", Arrivals())
         self._views: dict[bytes, AccountView] = {}
         for n, account in enumerate({one.record.header.account: 0 for one in items}, start=1):
             sql = "INSERT INTO account (n, id, first_seen_ms) VALUES (?, ?, ?)"

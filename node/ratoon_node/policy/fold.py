@@ -89,6 +89,10 @@ def _class_of(points: Iterable[int]) -> str:
     return "".join(f"{chr(low)}-{chr(high)}" for low, high in ranges)
 
 
+_TABLED = re.compile(f"[{_class_of(sorted(_TABLE))}]")
+# Western European text, with its punctuation: no marks, no signs but these, nothing spaceless.
+_PLAIN = re.compile("[\\x00-\u02ff\u2000-\u206f]*")
+_PLAIN_TOKEN = re.compile(r"\w+|[¦©®°]")
 # What no word has in it, as spaces: faster than to search for words.
 _ASCII_GAPS = "".join(
     sign if sign.isalnum() or sign == "_" else " " for sign in map(chr, range(128))
@@ -110,7 +114,8 @@ def fold(text: str) -> str:
     """`text` with case, width, lookalikes and unseen signs taken away."""
     if text.isascii():
         return text.lower()
-    return unicodedata.normalize("NFKC", text).casefold().translate(_TABLE)
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return folded.translate(_TABLE) if _TABLED.search(folded) else folded
 
 
 def tokens(text: str) -> list[str]:
@@ -122,6 +127,8 @@ def cut(folded: str) -> list[str]:
     """The words and single signs of a text that is in lower case already."""
     if folded.isascii():
         return folded.translate(_ASCII_GAPS).split()
+    if _PLAIN.fullmatch(folded):
+        return _PLAIN_TOKEN.findall(folded)
     return _token().findall(folded)
 
 

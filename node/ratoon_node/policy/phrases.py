@@ -41,10 +41,10 @@ class PhraseIndex(Generic[V]):
     def find(self, tokens: Sequence[str]) -> list[Hit[V]]:
         """Every place of `tokens` where a phrase stands."""
         hits: list[Hit[V]] = []
-        if not self._words.keys().isdisjoint(tokens):
+        if self._words and not self._words.keys().isdisjoint(tokens):
             words = self._words
             hits += [Hit(n, n + 1, words[t]) for n, t in enumerate(tokens) if t in words]
-        if not self._lengths.keys().isdisjoint(tokens):
+        if self._lengths and not self._lengths.keys().isdisjoint(tokens):
             hits += self._longer(tokens)
         return hits
 

@@ -48,6 +48,28 @@ def test_both_token_patterns_agree_on_ascii(text):
     assert fold._token().findall(text.lower()) == fold.tokens(text)
 
 
+PLAIN = st.characters(max_codepoint=0x2FF) | st.characters(
+    min_codepoint=0x2000, max_codepoint=0x206F
+)
+
+
+@given(st.text(alphabet=PLAIN))
+def test_the_pattern_for_western_text_agrees_too(text):
+    folded = fold.fold(text)
+    assert fold._token().findall(folded) == fold.cut(folded)
+
+
+def test_each_character_of_western_text_is_a_token_or_none():
+    for point in (*range(0x300), *range(0x2000, 0x2070)):
+        folded = f"a{chr(point)}b".casefold()
+        assert fold._token().findall(folded) == fold.cut(folded)
+
+
+@given(st.text())
+def test_what_is_in_the_table_is_always_taken_away(text):
+    assert fold.fold(text) == fold.fold(text).translate(fold._TABLE)
+
+
 @pytest.mark.parametrize(
     ("text", "tokens"),
     [
