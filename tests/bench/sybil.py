@@ -21,7 +21,7 @@ import aiohttp
 import msgpack
 
 from ratoon_node.config import Settings
-from ratoon_node.policy.admission import HEADERS_PER_DAY, NEW_ACCOUNTS_PER_DAY
+from ratoon_node.policy.admission import BYTES_PER_DAY, HEADERS_PER_DAY, NEW_ACCOUNTS_PER_DAY
 from tests.bench import corpus
 from tests.bench.client import publish
 from tests.bench.figures import Figure
@@ -86,14 +86,16 @@ async def _by_node(work: Work, text_bytes: int, posts: int) -> list[Figure]:
     def figure(what: str, value: float, unit: str, target: float | None = None) -> Figure:
         return Figure("sybil", f"{name}: {what}", value, unit, None, target, True)
 
+    size = sum(map(len, signed.records)) / len(signed.records)
+    posts_a_day = min(HEADERS_PER_DAY, int(BYTES_PER_DAY / size))
     disk_a_day, cpu_a_day = (
-        NEW_ACCOUNTS_PER_DAY * one + HEADERS_PER_DAY * other
+        NEW_ACCOUNTS_PER_DAY * one + posts_a_day * other
         for one, other in zip(an_account, a_post, strict=True)
     )
     return [
         figure(f"accounts stored, of {corpus.AUTHORS} offered", accounts, "", NEW_ACCOUNTS_PER_DAY),
         figure("records by which it says that it hosts them, and its own", hosting, ""),
-        figure(f"posts stored, of {posts} offered", said.records, "", HEADERS_PER_DAY),
+        figure(f"posts stored, of {posts} offered", said.records, "", posts_a_day),
         figure("disk an account", an_account[0], "B"),
         figure("disk a post", a_post[0], "B"),
         figure("CPU an account stored, what is refused included", an_account[1] * 1e6, "µs"),
