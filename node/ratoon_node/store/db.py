@@ -7,11 +7,12 @@ one hop. The simulation runs the same functions inline.
 from __future__ import annotations
 
 import contextlib
+import functools
 import sqlite3
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Protocol, TypeVar, cast
+from typing import Generic, Protocol, TypeVar, cast
 
 import aiosqlite
 
@@ -35,11 +36,26 @@ STATEMENTS_MAX = 256
 WRITES_CALM = 50
 
 
+class Replayable(Generic[T]):
+    """A function whose transaction follows from what is on the disk: it may get there with the next
+    one that does not, which syncs the whole log. What a power cut takes of it is made again.
+    """
+
+    def __init__(self, fn: Read[T]) -> None:
+        self._fn = fn
+        functools.update_wrapper(self, fn)  # in logs it has its name
+
+    def __call__(self, db: sqlite3.Connection) -> T:
+        """Run it."""
+        return self._fn(db)
+
+
 class Db(Protocol):
     """Where functions run. `write` is one transaction: all of it or nothing."""
 
     async def write(self, fn: Read[T], undone: Undone | None = None) -> T:
-        """Run `fn` in a transaction; returns after the commit reached the disk.
+        """Run `fn` in a transaction; returns after the commit reached the disk, unless it is
+        `Replayable`.
 
         `undone` is called in the writer's own thread if the transaction did not commit, before
         anything else is written: whoever remembers what `fn` did forgets it there.
@@ -107,6 +123,8 @@ class AioDb:
         self._fold = fold_
         self._readers: list[aiosqlite.Connection] = []
         self._outage = Outage("store_cannot_write", WRITES_CALM)
+        #: Whether a commit waits for the disk.
+        self._synced = True
         #: Functions that wait for each reader, or run on it.
         self._reading = Counter[int]()
 
@@ -142,6 +160,7 @@ class AioDb:
 
         def run(db: sqlite3.Connection) -> T:
             try:
+                self._sync_each(db, not isinstance(fn, Replayable))
                 result = transaction(db, fn, undone)
             except sqlite3.Error as error:
                 self._outage.failed(error)
@@ -151,6 +170,12 @@ class AioDb:
             return result
 
         return await _run(self._writer, run)
+
+    def _sync_each(self, db: sqlite3.Connection, synced: bool) -> None:
+        """Have the next commits wait for the disk or not; on the writer's thread."""
+        if synced is not self._synced:
+            db.execute(f"PRAGMA synchronous = {'FULL' if synced else 'NORMAL'}")
+            self._synced = synced
 
     async def read(self, fn: Read[T]) -> T:
         """See `Db.read`; on the reader with the least to do, so that none waits for a long one."""

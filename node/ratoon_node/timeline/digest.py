@@ -23,7 +23,7 @@ from ratoon_node.fanout import Fanout
 from ratoon_node.runtime import Clock, Spawn
 from ratoon_node.store import digested, listed, read
 from ratoon_node.store.arrivals import Arrivals, Taken
-from ratoon_node.store.db import Db
+from ratoon_node.store.db import Db, Replayable
 from ratoon_node.store.failing import Outage, passes
 from ratoon_node.store.read import Line
 from ratoon_node.store.rows import Row
@@ -207,7 +207,7 @@ class Digest:
         if not await self._db.read(lambda db: bool(read.journal(db, since, 1))):
             return False  # nothing to write is nothing to sync
         async with self.still:
-            self.position, more, words = await self._db.write(take)
+            self.position, more, words = await self._db.write(Replayable(take))
         self.taken_out += words
         self._moved.set()
         for observer in self.observers:

@@ -44,6 +44,8 @@ def follower(node: Node, chapters: Sequence[Chapter]) -> Digest:
 
 async def told(node, book: Book, since: int = 0) -> list[str]:
     """Everything the journal says, as a new digest hands it to a chapter."""
+    # Or a slice of the node's own one says after that how far it is.
+    await node.digest.reached(await node.db.read(read.journal_end))
     await node.db.write(lambda db: digested.save_position(db, since))
     digest = follower(node, [book])
     await digest.start()
