@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ratoon_node.operate.own import is_whole
 from ratoon_node.peering import hub
 from ratoon_protocol import kinds
 from ratoon_protocol.introduction import Side
@@ -46,7 +47,7 @@ async def test_strangers_links_do_not_have_the_own_log_checked_again_and_again(
     and beginning a link costs a stranger nothing.
     """
     checked: list[int] = []
-    real = hub.is_whole
+    real = is_whole
 
     def counted(records: Iterable[bytes]) -> bool:
         checked.append(threading.get_ident())
