@@ -31,8 +31,6 @@ class Facts(NamedTuple):
     """Everything known about one record. Accounts and nodes are ids of 32 bytes, times are ms."""
 
     now_ms: int
-    #: It comes in now; else it is judged again, and rules about the moment do not apply.
-    arriving: bool = True
     #: Nodes with a current hosting record for the account; a node's own account names itself.
     nodes: tuple[bytes, ...] = ()
     #: The node on whose link the record came; None for what people here publish and for bundles.
@@ -76,6 +74,8 @@ class Facts(NamedTuple):
     #: See `nodecounts`: of the quietest of `nodes`.
     node_posts_last_hour: int = 0
     node_new_accounts_today: int = 0
+    #: It comes in now; else it is judged again, and rules about the moment do not apply.
+    arriving: bool = True
 
 
 # Addresses taken from the words of one record: as many as it may mark.

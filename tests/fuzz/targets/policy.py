@@ -10,9 +10,11 @@ from typing import Any
 from ratoon_node.config.positions import Path, locate
 from ratoon_node.policy.document import POLICY_BYTES_MAX, PolicyFileError
 from ratoon_node.policy.engine import Policy
-from ratoon_node.policy.facts import Facts
+from ratoon_node.policy.facts import Facts, Given
 from ratoon_node.policy.lists import ListEntry, Subject, spell_entity
+from ratoon_node.policy.plugins import POLICY_ERROR
 from ratoon_node.policy.policyfile import parse_policy
+from ratoon_node.policy.verdict import Verdict
 from ratoon_protocol import kinds
 from tests.fuzz.target import Target, ask
 from tests.node.policy import twin
@@ -70,6 +72,10 @@ WORDS = (
     b"[lists.block]\n", b"[lists.allow]\n", b"[admission]\n", b"words", b"domains", b"pattern",
     b"expires = ", b"2030-12-31", b'"""', b"'''", b"\\u0041", b"xn--", b"{8,9}", b"(?i)", b"# ",
     b"links_min = 1", b"local = true", b"account_age_min", b'"1w"', b"hashtag", b"kind", b"\r\n",
+    b"media", b"media_near", b"distance = 3", b"pdq:", b"0123456789abcdef", b"drop_media = true",
+    b"label", b"language", b"[[plugin]]\n", b"command = ", b"include = ", b"[evidence]\n",
+    b"quarantine", b"[labelers]\n", b"trust = ", b"ceiling", b"near_duplicates_min = 1",
+    b"reply_to_stranger", b'"rude"', b'"pt"', b"handle_domain",
 )  # fmt: skip
 TEXTS = ("Buy now: spam, no spam", "Bücher cheeep", "#SALE a b")
 LINKS = ("https://good.bad.example/x", "http://BAD.example", "https://x.example.org:1/", "a")
@@ -138,7 +144,9 @@ def judged(data: bytes, policy: Policy) -> None:
     for account, body in ((1, BODY), (2, BODY), (1, None)):
         facts = Facts(
             NOW_MS, (ident(9),), ident(8), texts=TEXTS, links=LINKS, tags=("Sale",),
-            account_first_seen_ms=NOW_MS - HOUR_MS,
+            account_first_seen_ms=NOW_MS - HOUR_MS, language="pt-BR", attachments=1,
+            media=(ident(7),), pictures=(0x0123456789ABCDEE,), near_duplicates=1,
+            handle_domains=("good.bad.example",), labels=(Given("rude", Verdict.LIMIT),),
         )  # fmt: skip
         head = header(ident(account), kinds.POST)
         for entries in ((), own):

@@ -76,7 +76,11 @@ def given(
 
 def on_media(entries: Sequence[ListEntry], facts: Facts) -> list[Answer]:
     answers = [about(entries, Subject.MEDIA, file.hex()) for file in facts.media]
-    for entity in {one.entity for one in entries if one.subject is Subject.MEDIA}:
+    for entity in {
+        one.entity
+        for one in entries
+        if one.subject is Subject.MEDIA and not one.entity.startswith("pdq:")
+    }:
         digits, slash, most = entity.partition("/")
         near = [
             bin(int(digits, 16) ^ one).count("1") <= int(most) for one in facts.pictures if slash
