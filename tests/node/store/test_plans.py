@@ -32,6 +32,7 @@ SCANNED = (
     "vanished_ms <",  # each ten minutes
     "SELECT kind, created_ms, id FROM record WHERE flags",  # the sets, at start
     "SELECT target, account.id, pointer.created_ms, state FROM pointer",  # the sets, at start
+    "FROM (SELECT created_ms, account FROM record ORDER BY n DESC LIMIT",  # the newest few
     "sqlite_master",
 )
 
