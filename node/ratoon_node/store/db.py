@@ -115,6 +115,14 @@ def transaction(db: sqlite3.Connection, fn: Read[T], undone: Undone | None = Non
     return result
 
 
+def _sync_next(db: sqlite3.Connection, fn: Read[T], before: bool) -> bool:
+    """Have the commit of `fn` wait for the disk, or not, as the one before did; whether it does."""
+    synced = not isinstance(fn, Replayable)
+    if synced is not before:
+        db.execute(f"PRAGMA synchronous = {'FULL' if synced else 'NORMAL'}")
+    return synced
+
+
 class AioDb:
     """The production engine: aiosqlite's threads, one a connection."""
 
@@ -160,7 +168,7 @@ class AioDb:
 
         def run(db: sqlite3.Connection) -> T:
             try:
-                self._sync_each(db, not isinstance(fn, Replayable))
+                self._synced = _sync_next(db, fn, self._synced)
                 result = transaction(db, fn, undone)
             except sqlite3.Error as error:
                 self._outage.failed(error)
@@ -170,12 +178,6 @@ class AioDb:
             return result
 
         return await _run(self._writer, run)
-
-    def _sync_each(self, db: sqlite3.Connection, synced: bool) -> None:
-        """Have the next commits wait for the disk or not; on the writer's thread."""
-        if synced is not self._synced:
-            db.execute(f"PRAGMA synchronous = {'FULL' if synced else 'NORMAL'}")
-            self._synced = synced
 
     async def read(self, fn: Read[T]) -> T:
         """See `Db.read`; on the reader with the least to do, so that none waits for a long one."""
@@ -227,6 +229,7 @@ class InlineDb:
             cached_statements=STATEMENTS_MAX,
         )
         self._fold = Fold(path)
+        self._synced = True
         try:
             _prepare_writer(self._db)
             self._fold.begin(self._db)
@@ -237,6 +240,7 @@ class InlineDb:
 
     async def write(self, fn: Read[T], undone: Undone | None = None) -> T:
         """See `Db.write`."""
+        self._synced = _sync_next(self._db, fn, self._synced)
         result = transaction(self._db, fn, undone)
         self._fold.committed(self._db)
         return result

@@ -6,10 +6,12 @@ import random
 import sqlite3
 from pathlib import Path
 
+import pytest
+
 from ratoon_node.api.publish import API
 from ratoon_node.app import Node
 from ratoon_node.store import digested, read
-from ratoon_node.store.db import AioDb, Replayable
+from ratoon_node.store.db import AioDb, Db, InlineDb, Replayable
 from ratoon_protocol import kinds
 from tests.node.powercut.disk import write_out
 from tests.node.powercut.vfs import Powercut
@@ -59,12 +61,15 @@ async def test_what_a_power_cut_takes_of_the_digest_is_made_again(tmp_path: Path
     assert lost, "a cut that takes nothing shows nothing"
 
 
-async def test_what_is_synced_takes_along_what_was_not(tmp_path: Path) -> None:
+@pytest.mark.parametrize("inline", [False, True])
+async def test_what_is_synced_takes_along_what_was_not(tmp_path: Path, inline: bool) -> None:
+    lost = 0
     for seed in range(20):
         rng = random.Random(seed)
         folder = tmp_path / f"{seed}"
         with Powercut() as power:
-            db = await AioDb.open(tmp_path / f"{seed}.sqlite", vfs=power.vfs)
+            path = tmp_path / f"{seed}.sqlite"
+            db: Db = InlineDb(path, power.vfs) if inline else await AioDb.open(path, vfs=power.vfs)
             await db.write(lambda db: db.execute("CREATE TABLE line (n INTEGER)"))
             for n in range(6):
 
@@ -79,3 +84,5 @@ async def test_what_is_synced_takes_along_what_was_not(tmp_path: Path) -> None:
             assert found.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert len(lines) >= 4
         assert lines == list(range(len(lines)))
+        lost += len(lines) < 6
+    assert lost, "a cut that takes nothing shows nothing"
