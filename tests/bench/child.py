@@ -37,7 +37,7 @@ from ratoon_node.operate.keys import Keys, make_keys
 from ratoon_node.peering.wire import SocketTransport, accept
 from ratoon_node.policy.engine import Policy
 from ratoon_node.runtime import SystemClock, spare_collector, system_runtime
-from ratoon_node.store import read
+from ratoon_node.store import read, words
 from ratoon_node.store.db import AioDb
 from ratoon_node.store.rows import What
 from ratoon_protocol import kinds
@@ -49,6 +49,8 @@ from tests.bench.processes import taken
 Command = Callable[..., Awaitable[dict[str, Any]]]
 Choices = dict[str, Any]
 Serving = tuple[Node, str]
+# How often it is looked whether the cleaner is done.
+CLEANED_MS = 100
 #: Settings under which a bench's one address may ask as much as it likes.
 UNLIMITED = {
     "requests_per_minute_max": 0,
@@ -209,7 +211,11 @@ class Commands:
     async def settled(self) -> dict[str, Any]:
         """Answer once everything that a start leaves to be done behind the API is done."""
         await self._node.sets.loaded.wait()
-        return await self.digest()
+        done = await self.digest()
+        # A made-up network has deleted much when it is new: words of that are still cleaned up.
+        while await self._node.db.read(lambda db: bool(words.erased(db)) or words.uncut(db)):
+            await self._node.runtime.clock.sleep_ms(CLEANED_MS)
+        return done
 
     async def usage(self) -> dict[str, Any]:
         """What the process and its store take now."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import shutil
 import sys
 from collections.abc import AsyncIterator
@@ -88,6 +89,7 @@ async def serving(work: Work, store: Seeded, settled: bool = True) -> AsyncItera
     folder = work.folder / f"node-{store.size}"
     if not folder.exists():
         await asyncio.to_thread(shutil.copytree, store.folder, folder)
+        await asyncio.to_thread(os.sync)  # or the disk still writes it while commits are measured
     async with node_child(folder, now_ms=store.state.until_ms) as node:
         if settled:
             await node.ask("settled")
