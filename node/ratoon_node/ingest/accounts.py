@@ -284,8 +284,8 @@ def load_log(db: sqlite3.Connection, account: bytes, number: int, network: bytes
     log = IdentityLog(account, network)
     operations = []
     for stored in identity_rows(db, number):
-        if stored.payload is None:
-            continue
+        if stored.payload is None or record.record_id(stored.header) != stored.id:
+            continue  # a disk may even have changed whose it is
         try:
             header = record.decode_header(stored.header)
             body = record.decode_payload(stored.payload)
