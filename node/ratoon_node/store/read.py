@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ratoon_node.store.rows import (
     COLUMNS,
@@ -110,9 +110,8 @@ class AccountRow(NamedTuple):
 
 def account(db: sqlite3.Connection, id_: bytes) -> AccountRow | None:
     """An account by its id, or None."""
-    found = db.execute(
-        f"SELECT {', '.join(AccountRow._fields)} FROM account WHERE id = ?", (id_,)
-    ).fetchone()
+    sql = f"SELECT {', '.join(AccountRow._fields)} FROM account WHERE id = ?"
+    found = db.execute(sql, (id_,)).fetchone()
     return AccountRow(*found) if found else None
 
 
@@ -122,11 +121,15 @@ def handles(db: sqlite3.Connection, id_: bytes) -> tuple[str, ...]:
     if found is None or found.head is None or found.vanished_ms is not None:
         return ()
     head = by_id(db, found.head)
-    if head is None or head.payload is None:
-        return ()
+    return _listed(head.header, head.payload, "handles") if head is not None else ()
+
+
+def _listed(header: bytes, payload: bytes | None, what: str) -> tuple[Any, ...]:
+    """What an operation lists; nothing if a disk has changed it: a flipped bit lists others."""
     try:
-        return tuple(record.decode_payload(head.payload)["handles"])
-    except ProtocolError:  # a disk has changed it
+        record.check_payload_fits(record.decode_header(header), payload or b"")
+        return tuple(record.decode_payload(payload or b"")[what])
+    except ProtocolError:
         return ()
 
 
@@ -222,13 +225,11 @@ def homes(db: sqlite3.Connection, account_: bytes) -> tuple[bytes, ...]:
     Anybody can say that he hosts somebody; what is private follows the account's own word.
     """
     found = db.execute(
-        f"SELECT payload FROM account CROSS JOIN record ON {id_is('account.head')}"
+        f"SELECT header, payload FROM account CROSS JOIN record ON {id_is('account.head')}"
         " WHERE account.id = ?",
         (account_,),
     ).fetchone()
-    if found is None or found[0] is None:
-        return ()
-    listed = record.decode_payload(found[0])["homes"]
+    listed = _listed(found[0], found[1], "homes") if found else ()
     return tuple(node for node in hosts(db, account_) if node in listed)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -204,6 +205,27 @@ async def test_what_a_damaged_operation_proved_waits_for_it(
         both = [*said[0], *said[1], extra]
         assert await standings(node, both) == [(Status.LIVE, one.payload) for one in both]
         assert await in_sets(node) == whole | {extra.id}
+
+
+def put_payload(db: sqlite3.Connection, id_: bytes, payload: bytes) -> None:
+    db.execute("UPDATE record SET payload = ? WHERE id = ?", (payload, id_))
+
+
+async def test_a_damaged_operation_lists_nothing(tmp_path: Path) -> None:
+    """Whatever bit it is, and before the scrubber comes to it."""
+    async with running(tmp_path) as node:
+        network, clock = node.settings.network_bytes, movable(node.runtime.clock)
+        ann = person(network, random.Random(2), clock, homes=[node.own.account])
+        await join(node, ann)
+        homes = partial(read.homes, account_=ann.account)
+        assert await node.db.read(homes) == (node.own.account,)
+        whole = ann.genesis.payload
+        assert whole is not None
+        for at in range(0, len(whole), 5):
+            changed = whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :]
+            await node.db.write(partial(put_payload, id_=ann.genesis.id, payload=changed))
+            assert await node.db.read(homes) == ()
+            assert await node.db.read(partial(read.handles, id_=ann.account)) == ()
 
 
 async def who_it_is(node: Node) -> tuple[int, bool]:
