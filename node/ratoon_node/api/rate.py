@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from functools import lru_cache
+from math import ceil
 
 from ratoon_node.config import Settings
 from ratoon_node.errors import NodeError
@@ -66,7 +67,8 @@ class Rates:
             return 0
         paid_at_ms = max(self._paid_at_ms.get(client, 0.0), now_ms)
         over_ms = paid_at_ms - now_ms + min(cost * self._cost_ms, MINUTE_MS) - MINUTE_MS
-        return int(over_ms) + 1 if over_ms > 0 else 0
+        # What is summed up on top of a large clock is off by less than a thousandth.
+        return max(ceil(round(over_ms, 3)), 0)
 
     def owe(self, client: str | bytes, cost: float, now_ms: int) -> None:
         """Charge `cost`, whether there is room or not."""

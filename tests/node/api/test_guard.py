@@ -71,6 +71,14 @@ async def test_too_many_requests_are_told_when_to_come_back(tmp_path: Path) -> N
         assert (await place.operate("GET", "/blocks"))[0] == 200
 
 
+def test_a_whole_allowance_fits_at_any_hour_of_the_clock() -> None:
+    for per_minute in (7, 21, 600):
+        for now_ms in range(0, 50_000_000, 1_234_567):
+            rates = Rates(per_minute)
+            assert [rates.take("a", 1, now_ms) for _ in range(per_minute)] == [0] * per_minute
+            assert rates.take("a", 1, now_ms)
+
+
 async def test_publishing_is_charged_by_the_record(tmp_path: Path) -> None:
     async with site(tmp_path, records_per_minute_max=21) as place:
         place.clock.stop()
