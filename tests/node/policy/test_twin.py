@@ -109,6 +109,7 @@ ENTRIES = st.one_of(
     entries(Subject.WORD),
     entries(Subject.DOMAIN),
     entries(Subject.MEDIA),
+    entries(Subject.NODE),
     entries(Subject.ACCOUNT, Subject.NODE),
     entries(*Subject),
 )
