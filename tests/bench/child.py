@@ -36,7 +36,7 @@ from ratoon_node.operate.folder import KEYS, STORE
 from ratoon_node.operate.keys import Keys, make_keys
 from ratoon_node.peering.wire import SocketTransport, accept
 from ratoon_node.policy.engine import Policy
-from ratoon_node.runtime import SystemClock, spare_collector, system_runtime
+from ratoon_node.runtime import SystemClock, share_interpreter, spare_collector, system_runtime
 from ratoon_node.store import read, words
 from ratoon_node.store.db import AioDb
 from ratoon_node.store.rows import What
@@ -107,6 +107,7 @@ async def _serving(folder: Path, choices: Choices, counts: Counts) -> AsyncItera
     try:
         await node.start()
         spare_collector()
+        share_interpreter()
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         yield node, f"http://127.0.0.1:{runner.addresses[0][1]}"

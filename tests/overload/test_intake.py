@@ -110,6 +110,23 @@ async def test_no_way_in_can_fill_the_intake_for_the_others(
             await gate.release()
 
 
+async def test_a_slow_gate_gives_a_large_batch_its_turn_among_small_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path, intake_records_max=MOST, batch_records_max=20) as node:
+        ann = someone(node, 2)
+        await host(node, ann)
+        posts = [ann.post(f"{at}").encode() for at in range(12)]
+        monkeypatch.setattr(Pace, "room", property(lambda _: 4))
+        with held(node, monkeypatch) as gate:
+            await gate.submit(posts[:1], API)
+            await gate.submit(posts[1:11], API)
+            with pytest.raises(NodeError) as refused:
+                await gate.submit(posts[11:], API)
+            assert refused.value.code is Code.BUSY
+            await gate.release()
+
+
 def test_a_slow_gate_takes_in_what_it_writes_in_seconds() -> None:
     pace = Pace()
     assert pace.room == math.inf

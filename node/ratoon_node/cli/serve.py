@@ -29,7 +29,7 @@ from ratoon_node.operate.supervisor import READY, STOPPING, keep_watch, tell_sup
 from ratoon_node.peering.lookup import DomainLookup
 from ratoon_node.peering.wire import SocketTransport, accept
 from ratoon_node.policy.document import PolicyFileError
-from ratoon_node.runtime import SystemClock, spare_collector, system_runtime
+from ratoon_node.runtime import SystemClock, share_interpreter, spare_collector, system_runtime
 from ratoon_node.store.db import AioDb
 from ratoon_node.telemetry import configure_log
 from ratoon_protocol import phrase
@@ -122,6 +122,7 @@ async def serve(config: Config, say: Callable[[str], None]) -> None:
             try:
                 await node.start()
                 spare_collector()
+                share_interpreter()
                 await _answer(node, config, folder, listening, say, stop)
             finally:
                 await node.close()

@@ -164,9 +164,12 @@ class Gate:
         most, bytes_most = self._limits.intake_records_max, self._limits.intake_bytes_max
         all_, own = self._waiting, self._waiting_of[way]
         fits = all_.records + records <= most and all_.size + size <= bytes_most
-        shared = own.records + records <= WAY_SHARE * min(most, self._pace.room)
-        shared = shared and own.size + size <= WAY_SHARE * bytes_most
-        if not fits or (own.records and not shared):
+        shared = (
+            own.records + records <= WAY_SHARE * most and own.size + size <= WAY_SHARE * bytes_most
+        )
+        # What waits before it tells how long it would wait, so that a large batch has its turn too.
+        soon = own.records < WAY_SHARE * self._pace.room
+        if not fits or (own.records and not (shared and soon)):
             raise NodeError(Code.BUSY, detail="intake is full", retry_ms=BUSY_RETRY_MS)
 
     def _wait_for(self, way: Way, records: int, size: int) -> None:
