@@ -1,4 +1,4 @@
-"""How fast the gate is of late, so that what it takes in waits for a second and not for a minute.
+"""How fast the gate is of late, so that what it takes in waits for seconds and not for minutes.
 
 A bound in records alone is two seconds of work on one machine and a minute on a small or busy one:
 there whoever publishes would have given up and come again before they are answered.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 # What is taken in is written within this time, if the gate goes on as it did.
-WAIT_MS_MAX = 1000
+WAIT_MS_MAX = 3000
 # Taken in however slow it is: a whole commit, which is worth its sync.
 ROOM_RECORDS_MIN = 3000
 # Smaller commits do not tell how fast large ones are: they cost a sync each.
