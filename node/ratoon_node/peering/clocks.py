@@ -6,7 +6,7 @@ that is far off signs nothing until it is put right.
 
 from __future__ import annotations
 
-from statistics import median_low
+from statistics import median_high, median_low
 
 import structlog
 
@@ -44,10 +44,12 @@ class Clocks:
         self.report()
 
     def skew_ms(self) -> int:
-        """How far the median of the peers is ahead of this node's clock now; 0 without peers."""
-        if not self._days:
-            return 0
-        return median_low(self._days.values()) - (self._clock.now_ms() - self._clock.monotonic_ms())
+        """How far the median of the peers is ahead of this node's clock now; 0 without peers.
+
+        Of an even number it is the nearer of the two in the middle: half of them bears this node
+        out, so one of two that is wrong stops nobody.
+        """
+        return min(self._middle(), key=abs, default=0)
 
     def sound(self) -> bool:
         """Whether this node may sign with its clock."""
@@ -61,7 +63,15 @@ class Clocks:
         """
         if not self._days:
             return None
-        return self._clock.now_ms() + self.skew_ms() + SKEW_SIGNING_MS_MAX
+        return self._clock.now_ms() + min(self._middle()) + SKEW_SIGNING_MS_MAX
+
+    def _middle(self) -> list[int]:
+        """How far the peers in the middle are ahead: one or two of them, none without peers."""
+        if not self._days:
+            return []
+        own = self._clock.now_ms() - self._clock.monotonic_ms()
+        days = self._days.values()
+        return [median_low(days) - own, median_high(days) - own]
 
     def report(self) -> None:
         """Say so if the clock is off."""

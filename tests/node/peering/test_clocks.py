@@ -35,6 +35,8 @@ def clocks(*skews_ms: int) -> tuple[Clocks, Clock]:
         ((11 * MINUTE_MS, 11 * MINUTE_MS), False),
         ((-11 * MINUTE_MS, -12 * MINUTE_MS), False),
         ((11 * MINUTE_MS,), True),  # one peer may be the one that is wrong
+        ((0, -DAY_MS), True),  # nor one of two
+        ((0, DAY_MS), True),
         ((0, 0, 60 * MINUTE_MS), True),
         ((0, 11 * MINUTE_MS, 60 * MINUTE_MS), False),
     ],
