@@ -65,6 +65,8 @@ class Stream:
         self.echo: Stream | None = None
         #: What was brought twice or changed, until it is read.
         self.poison: bytes | None = None
+        #: Somebody on the way changed what was sent: what follows proves nothing of its ends.
+        self.tampered = False
         self._last_s = 0.0
 
     def send(self, message: bytes | None) -> None:
@@ -312,13 +314,16 @@ class Network:
         if not message or not self._tampers:
             return [message]
         if self._takes_tamper(stream.way, "dropped"):
+            stream.tampered = True
             stream.waiting_bytes -= len(message)
             return []
         if self._takes_tamper(stream.way, "garbled"):
+            stream.tampered = True
             at = self._rng.randrange(len(message))
             stream.poison = message[:at] + bytes([message[at] ^ 0x10]) + message[at + 1 :]
             return [stream.poison]
         if self._takes_tamper(stream.way, "twice"):
+            stream.tampered = True
             stream.poison = bytes(bytearray(message))
             stream.waiting_bytes += len(message)
             return [message, stream.poison]

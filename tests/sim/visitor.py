@@ -83,7 +83,8 @@ async def visit(
     session.news = news
     try:
         async with asyncio.timeout(VISIT_S_MAX):
-            return await _talk(network, wire, session, upgraded, host)
+            heard = await _talk(network, wire, session, upgraded, host)
+            return None if wire.into.tampered or wire.out.tampered else heard
     except (TimeoutError, ConnectionResetError):
         return None
     finally:
