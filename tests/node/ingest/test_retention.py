@@ -14,6 +14,7 @@ from ratoon_node.store import read
 from ratoon_node.store.rows import Bytes
 from ratoon_protocol.limits import DAY_MS
 from ratoon_protocol.record import Record
+from tests.node.peering.meeting import until
 from tests.node.world import Clock, Person, join, person, running
 
 API = Origin(Way.API)
@@ -58,6 +59,7 @@ async def test_old_posts_of_others_are_dropped_and_come_no_more(tmp_path: Path) 
         await node.gate.submit([mine.encode()], API)
         await node.gate.submit([theirs.encode()], link)
         assert await states(node, mine, theirs) == [Bytes.HERE, Bytes.HERE]
+        await until(lambda: [count for count, _ in node.sets.state().values()] == [8, 0, 2], node)
         before = node.sets.state()
         clock.offset_ms += 40 * DAY_MS
         after: int | None = 0
