@@ -68,5 +68,10 @@ class Notes:
         return bool(forgotten)
 
     def may_lack_bytes(self, id_: bytes) -> bool:
-        """Whether a thief had a part in it that the bytes of a record are gone."""
-        return id_ in self.attacked or self.edits.get(id_, id_) in self.attacked
+        """Whether a thief had a part in it that the bytes of a record are gone, or its author: who
+        took the delete erased them, and it may count no longer where the records between it and
+        the last of a retired device were lost with a provider.
+        """
+        post = self.edits.get(id_, id_)
+        erased = any(post in targets or id_ in targets for targets in self.deletes.values())
+        return erased or id_ in self.attacked or post in self.attacked

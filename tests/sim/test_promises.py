@@ -82,3 +82,10 @@ def test_what_only_a_copy_had_beside_a_disk_that_forgot_is_nobodys_promise() -> 
     notes.promises[POST.id].machines["n1"] = 0.0
     with pytest.raises(Broken, match="lost post"):
         checks._check_promises([], {"n1": {}, "n2": {}}, notes)
+
+
+def test_bytes_that_their_author_had_erased_are_not_lost() -> None:
+    """The delete may count no longer: what led to it was lost, and its device is retired."""
+    notes = promised("n1")
+    notes.deletes[bytes(32)] = (POST.id,)
+    checks._check_promises([], held(Bytes.WANTED, Bytes.WANTED), notes)
